@@ -1,0 +1,63 @@
+# Every command of this project. The first one shows them all.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/run.txt
+DEV := $(VENV)/dev.txt
+export DATA AS_OF UI_PORT
+
+.PHONY: help run test lint format psql ui migrate stop clean secrets
+
+help: ## show these lines
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
+	@$(VENV)/bin/python ops/run.py
+
+test: lint ## run lint and every test
+	@$(VENV)/bin/python -m pytest -q
+
+lint: $(DEV) ## check SQL, Python, types, migrations and the compose file
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/sqlfluff lint --processes 0 sql tests
+	@$(VENV)/bin/squawk sql/migrations/*.sql
+
+format: $(DEV) ## put SQL and Python into the project's style
+	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+	@$(VENV)/bin/sqlfluff fix --processes 0 sql tests
+
+psql: $(RUN) ## open psql on the warehouse; SQL from standard input prints just the result
+	@$(VENV)/bin/python ops/psql.py
+
+ui: $(RUN) ## start Airflow's web page on 127.0.0.1:8080 (UI_PORT=…), with the daily schedule on
+	@$(VENV)/bin/python ops/ui.py
+
+migrate: $(RUN) ## bring the warehouse to the version of sql/
+	@$(VENV)/bin/python ops/migrate.py
+
+stop: ## stop the embedded database
+	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python ops/server.py stop; fi
+
+clean: ## stop the embedded database and remove .local/ with everything in it
+	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python ops/server.py remove; fi
+	@rm -rf .local
+
+# uv comes first, by pip and its hash; everything else comes by uv and the lock's hashes.
+$(VENV)/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 …")'
+	@$(PYTHON) -m venv $(VENV) || { echo 'python3 -m venv does not work here: on Debian and Ubuntu, install python3-venv'; exit 1; }
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
+	@touch $@
+
+$(RUN): requirements/run.txt $(VENV)/bin/uv
+	@echo 'Installing what a run needs into $(VENV) …'
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements/run.txt
+	@cp $< $@
+
+$(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
+	@echo 'Installing what the tests need into $(VENV) …'
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements/dev.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --no-deps --requirement requirements/fixtures.txt
+	@cp $< $@

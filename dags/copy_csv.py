@@ -1,0 +1,197 @@
+"""Stream CSV files into a table of raw with COPY: the one operator of this project that is its own."""
+
+import csv
+import gzip
+import hashlib
+import io
+import re
+import time
+from typing import IO, Any
+
+import psycopg
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import BaseOperator, ObjectStoragePath
+from in_run import CONN_ID, in_plain_words
+from psycopg import sql
+
+CHUNK_BYTES = 1 << 20
+# PostgreSQL's names for encodings whose name Python spells otherwise.
+PYTHON_ENCODINGS = {"UTF8": "utf-8-sig", "WIN1252": "cp1252"}
+
+
+class BadFileError(Exception):
+    """A file that cannot be loaded; the message names the file and says what is wrong."""
+
+
+class MeasuredBytes(io.RawIOBase):
+    """A readable stream that counts and hashes what passes through it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        """Read from a binary stream, which stays open."""
+        self.stream = stream
+        self.digest = hashlib.sha256()
+        self.count = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from the stream; return the number of bytes, 0 at its end."""
+        data = self.stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self.digest.update(data)
+        self.count += len(data)
+        return len(data)
+
+
+def find_files(folder: ObjectStoragePath, source: str) -> list[ObjectStoragePath]:
+    """Return the source's file, plain or gzipped, or its parts in order of name.
+
+    Raises BadFileError when there is none, or when one part is there both plain and gzipped.
+    """
+    pattern = re.compile(re.escape(source) + r".*\.csv(\.gz)?")
+    found = sorted((path for path in folder.iterdir() if pattern.fullmatch(path.name)), key=lambda path: path.name)
+    if not found:
+        raise BadFileError(f"{source}.csv is missing in {folder}")
+    names = [path.name for path in found]
+    twice = [name for name in names if f"{name}.gz" in names]
+    if twice:
+        raise BadFileError(f"{twice[0]} is there twice in {folder}: plain and as {twice[0]}.gz")
+    return found
+
+
+def read_header(stream: io.BufferedReader, file: str, encoding: str, delimiter: str) -> list[str]:
+    """Take the header record off the stream; return its column names in lower case, without outer blanks.
+
+    Raises BadFileError when there is none, or when it is no text in the declared encoding.
+    """
+    record = stream.readline(CHUNK_BYTES)
+    while record.count(b'"') % 2 and len(record) < CHUNK_BYTES and (more := stream.readline(CHUNK_BYTES)):
+        record += more
+    if not record:
+        raise BadFileError(f"{file} is empty")
+    try:
+        text = record.decode(PYTHON_ENCODINGS.get(encoding, encoding))
+    except UnicodeDecodeError:
+        raise BadFileError(f"{file}: the header is no {encoding} text") from None
+    fields = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    return [field.strip().lower() for field in fields]
+
+
+def check_header(found: list[str], expected: list[str], file: str) -> None:
+    """Raise BadFileError unless the header names every expected column, and each column once."""
+    named = f"{file}: expected the columns {', '.join(expected)}; found {', '.join(found)}"
+    missing = [column for column in expected if column not in found]
+    if missing:
+        raise BadFileError(f"{named}: {', '.join(missing)} missing")
+    repeated = sorted({column for column in found if found.count(column) > 1})
+    if repeated:
+        raise BadFileError(f"{named}: {', '.join(repeated)} named more than once")
+    unusable = [column for column in found if not 0 < len(column.encode()) <= 63 or "\0" in column]
+    if unusable:
+        raise BadFileError(f"{named}: a column's name must have 1 to 63 bytes")
+
+
+class CopyCsvOperator(BaseOperator):
+    """Load one source's CSV files into its table of raw: the table's DDL and every COPY in one transaction.
+
+    :param source: the file name without its ending, and the table's name; declared in audit.sources.
+    :param folder: a local folder or the URL of an object store's; `{as_of}` stands for the run's day.
+
+    What the file must look like comes from audit.sources. Memory is constant. A file that is missing, empty
+    or broken raises, and nothing is changed.
+    """
+
+    template_fields = ("folder",)
+
+    def __init__(self, *, source: str, folder: str, **kwargs: Any) -> None:
+        """Take the source's name and its folder."""
+        super().__init__(do_xcom_push=False, **kwargs)
+        self.source = source
+        self.folder = folder
+
+    def execute(self, context: Any) -> None:
+        """Load the files; raise BadFileError for what is wrong with them, psycopg.Error for the database."""
+        try:
+            with PostgresHook(CONN_ID, enable_log_db_messages=True).get_conn() as connection:
+                self.load(connection, context["run_id"])
+        except psycopg.Error as error:
+            raise in_plain_words(error, None, self.task_id) from None
+
+    def load(self, connection: Any, dag_run_id: str) -> None:
+        """Fill raw's table from the files, in the connection's open transaction."""
+        connection.execute("SELECT audit.enter_run(%s)", [dag_run_id])
+        as_of, columns, encoding, delimiter = connection.execute(
+            "SELECT as_of, columns, encoding, delimiter FROM audit.open_load(%s)", [self.source]
+        ).fetchone()
+        connection.execute("SET LOCAL statement_timeout = '6h'")
+        folder = ObjectStoragePath(self.folder.replace("{as_of}", as_of.isoformat()))
+        if not folder.is_dir():
+            raise BadFileError(f"{folder} is no folder: look at the Airflow Variable ltv_source")
+        table = sql.Identifier("raw", self.source)
+        created: list[str] = []
+        next_line_no = 2
+        for path in find_files(folder, self.source):
+            started = time.monotonic()
+            with path.open("rb") as stored:
+                measured = MeasuredBytes(stored)
+                buffered = io.BufferedReader(measured, CHUNK_BYTES)
+                plain = io.BufferedReader(gzip.GzipFile(fileobj=buffered), CHUNK_BYTES)
+                stream = plain if path.name.endswith(".gz") else buffered
+                found = read_header(stream, path.name, encoding, delimiter)
+                check_header(found, columns, path.name)
+                extra = [column for column in found if column not in columns]
+                wanted = columns + extra
+                if not created:
+                    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+                    connection.execute(
+                        sql.SQL(
+                            "CREATE UNLOGGED TABLE {} "
+                            "(line_no bigint GENERATED ALWAYS AS IDENTITY (START WITH 2 CACHE 1000), {})"
+                        ).format(table, sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(c)) for c in wanted))
+                    )
+                    created = wanted
+                for column in (column for column in wanted if column not in created):
+                    connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {} text").format(table, sql.Identifier(column)))
+                    created.append(column)
+                records = self.copy(connection, table, found, stream, path.name, encoding, delimiter)
+            if not records:
+                raise BadFileError(f"{path.name} has a header and no records")
+            if extra:
+                self.log.warning("%s: columns that nobody declared go no further: %s", path.name, ", ".join(extra))
+            seconds = time.monotonic() - started
+            self.log.info("%s: %s records in %.1f s", path.name, records, seconds)
+            connection.execute(
+                "SELECT audit.log_load(%s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    self.source, path.name, measured.count, measured.digest.hexdigest(),
+                    next_line_no, records, extra, round(seconds, 3),
+                ],
+            )
+            next_line_no += records
+        connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, next_line_no - 2])
+
+    def copy(
+        self, connection: Any, table: sql.Identifier, columns: list[str], stream: IO[bytes], file: str,
+        encoding: str, delimiter: str,
+    ) -> int:
+        """COPY the rest of the stream into the table; return the number of records.
+
+        Raises BadFileError with the line for a broken record. What the file says of itself goes no further
+        than quoted identifiers and COPY's data.
+        """
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING {}, DELIMITER {})").format(
+            table, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Literal(encoding), sql.Literal(delimiter)
+        )
+        with connection.cursor() as cursor:
+            try:
+                with cursor.copy(statement) as copy:
+                    while chunk := stream.read(CHUNK_BYTES):
+                        copy.write(chunk)
+            except psycopg.DataError as error:
+                # The context quotes the row; only the number of its line may leave it.
+                at = re.search(r"line (\d+)", error.diag.context or "")
+                line = f" line {int(at[1]) + 1}" if at else ""
+                raise BadFileError(f"{file}{line}: {error.diag.message_primary}") from None
+            return int(cursor.rowcount)

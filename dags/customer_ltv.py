@@ -1,0 +1,91 @@
+"""Three CSV files in, one trusted customer_ltv out, every night.
+
+`begin` opens the run. Then each layer in turn: a task is a file of `sql/` and fills the table that it is named
+after; a name with a double underscore is a check, and what it refuses goes no further. `marts` is published in one
+transaction; until then readers see yesterday's numbers.
+
+When a task is red: its log says why in one sentence, and so does `SELECT * FROM audit.runs ORDER BY run_no DESC`.
+A failed check has written what it saw to `audit.check_results`.
+"""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, Param, TaskGroup, chain_linear
+from copy_csv import CopyCsvOperator
+from in_run import CONN_ID, RETRY_WHAT_CAN_PASS, BeginRunOperator, CheckSqlOperator, RunSqlOperator, fail_run
+from sql_files import ROOT, SQL, deployed_fingerprint, fingerprint, header
+
+FOLDER = "{{ var.value.get('ltv_source', '" + str(ROOT / "data") + "') }}"
+PUBLISHED = {"marts.customer_ltv": [Asset("marts.customer_ltv")]}
+
+
+def fill(schema: str, table: str) -> BaseOperator:
+    """Return the task that fills a table: COPY for raw, the table's SQL file for every other schema."""
+    if schema == "raw":
+        doc = f"raw.{table}: the delivery as received, all text. `sql/definitions/sources.sql` says what it must hold."
+        inlets = [Asset(f"{table}.csv")]
+        return CopyCsvOperator(task_id=table, source=table, folder=FOLDER, inlets=inlets, doc_md=doc)
+    file, doc = f"{schema}/{table}.sql", header(SQL / schema / f"{table}.sql")
+    return RunSqlOperator(task_id=table, sql=file, doc_md=doc, outlets=PUBLISHED.get(f"{schema}.{table}", []))
+
+
+def check(schema: str, claim: str) -> BaseOperator:
+    """Return the task that holds a claim against the data; a false claim stays false, so it is not retried."""
+    file, doc = f"{schema}/{claim}.sql", header(SQL / schema / f"{claim}.sql")
+    return CheckSqlOperator(task_id=claim, sql=file, doc_md=doc, retry_on_failure=False)
+
+
+def layer(schema: str, *tables: str | list[str]) -> TaskGroup:
+    """Return a schema's tables, one after the other (a list: side by side), and then every check in its folder."""
+    with TaskGroup(schema) as group:
+        fills = [[fill(schema, table) for table in ([step] if isinstance(step, str) else step)] for step in tables]
+        chain_linear(*fills, [check(schema, path.stem) for path in sorted((SQL / schema).glob("*__*.sql"))])
+    return group
+
+
+with DAG(
+    dag_id="customer_ltv",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("30 2 * * *", timezone="Africa/Kigali"),
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    template_searchpath=str(SQL),
+    params={"as_of": Param(None, type=["null", "string"], format="date", description="The day to look back from")},
+    default_args={
+        "conn_id": CONN_ID,
+        "hook_params": {"enable_log_db_messages": True},
+        "retries": 3,
+        "retry_delay": timedelta(seconds=20),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": RETRY_WHAT_CAN_PASS,
+        "on_failure_callback": fail_run,
+    },
+) as dag:
+    begin = BeginRunOperator(
+        task_id="begin",
+        sql="SELECT audit.begin_run(%(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s)",
+        parameters={
+            "run": "{{ run_id }}",
+            "as_of": "{{ params.as_of or '' }}",
+            "due": "{{ dag_run.logical_date or dag_run.run_after }}",
+            "deployed": deployed_fingerprint(),
+            "fingerprint": fingerprint([SQL]),
+        },
+        do_xcom_push=False,
+        doc_md="Opens the run in audit.runs, or says in a sentence why it must not run.",
+    )
+    end = RunSqlOperator(
+        task_id="end",
+        sql="SELECT audit.end_run(%(run)s)",
+        parameters={"run": "{{ run_id }}"},
+        doc_md="Closes the run in audit.runs as published.",
+    )
+    raw = layer("raw", ["customer_data", "order_data", "payment_data"])
+    staging = layer("staging", "customers", "orders", "payments")
+    core = layer("core", "customers", "orders", "payments", "customer_activity")
+    intermediate = layer("intermediate", "customer_ltv")
+    marts = layer("marts", "customer_ltv")
+
+    begin >> raw >> staging >> core >> intermediate >> marts >> end

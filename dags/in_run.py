@@ -1,0 +1,103 @@
+"""Run SQL inside a run of the pipeline: the fence, what is retried, and errors that quote no rows."""
+
+from typing import Any
+
+import psycopg
+from airflow.providers.common.sql.operators.sql import SQLCheckOperator, SQLExecuteQueryOperator
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+CONN_ID = "warehouse"
+
+# A lost connection, a lock or statement time-out, a full disk or a deadlock can pass; a false claim,
+# a SQL error or a bad file is the same at the next try.
+RETRY_WHAT_CAN_PASS = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(exception="psycopg.OperationalError", action=RetryAction.RETRY),
+        RetryRule(exception="builtins.FileNotFoundError", action=RetryAction.FAIL),
+        RetryRule(exception="builtins.OSError", action=RetryAction.RETRY),
+    ],
+    default=RetryAction.FAIL,
+)
+
+
+def in_plain_words(error: psycopg.Error, sql: object, task_id: str) -> psycopg.Error:
+    """Return the error without DETAIL and CONTEXT, which quote rows, and with the place in the SQL file."""
+    if error.diag.message_primary is None:
+        return error
+    message = error.diag.message_primary
+    if error.diag.statement_position and isinstance(sql, str):
+        line = sql.count("\n", 0, int(error.diag.statement_position)) + 1
+        message += f" (sql/{task_id.replace('.', '/')}.sql, line {line})"
+    if error.diag.message_hint:
+        message += f". {error.diag.message_hint}"
+    if isinstance(error, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
+        message += ". If the warehouse is new, or behind: make migrate"
+    error.args = (message,)
+    return error
+
+
+def fail_run(context: Any) -> None:
+    """Mark the run failed in audit.runs, with its reason; called when a task has failed for good."""
+    task_id = context["ti"].task_id
+    error = str(context.get("exception") or "the task's process ended without a word")
+    with PostgresHook(CONN_ID).get_conn() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT audit.fail_run(%s, %s, %s)", [context["run_id"], task_id, error])
+
+
+class PlainErrors:
+    """Raise database errors without the rows that they quote."""
+
+    sql: Any
+    task_id: str
+
+    def execute(self, context: Any) -> Any:
+        """Run the operator; raise psycopg.Error in plain words."""
+        try:
+            return super().execute(context)  # type: ignore[misc]
+        except psycopg.Error as error:
+            raise in_plain_words(error, self.sql, self.task_id) from None
+
+
+class InRun(PlainErrors):
+    """Enter the task's run at the start of the transaction in which its SQL runs."""
+
+    def execute(self, context: Any) -> Any:
+        """Run the operator inside the run of its DAG run; raise psycopg.Error where that run is not open."""
+        self.dag_run_id = context["run_id"]
+        return super().execute(context)
+
+    def get_db_hook(self) -> Any:
+        """Return the warehouse's hook, whose connections enter the run before anything else."""
+        hook = super().get_db_hook()  # type: ignore[misc]
+        set_autocommit = hook.set_autocommit
+
+        def enter_run(connection: Any, autocommit: bool) -> None:
+            set_autocommit(connection, autocommit)
+            connection.execute("SELECT audit.enter_run(%s)", [self.dag_run_id])
+
+        hook.set_autocommit = enter_run
+        return hook
+
+
+class BeginRunOperator(PlainErrors, SQLExecuteQueryOperator):
+    """Open the run."""
+
+
+class RunSqlOperator(InRun, SQLExecuteQueryOperator):
+    """Run a SQL file inside the task's run, and note what it wrote."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what SQLExecuteQueryOperator takes; no result of a query reaches Airflow's database."""
+        super().__init__(handler=self.leave_run, requires_result_fetch=True, do_xcom_push=False, **kwargs)
+
+    def leave_run(self, cursor: Any) -> None:
+        """Note in audit.steps how many rows the file's main statement wrote; called before the commit."""
+        written = [cursor.rowcount] if cursor.description is None else []
+        while cursor.nextset():
+            written += [cursor.rowcount] if cursor.description is None else []
+        cursor.connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, max(written, default=0)])
+
+
+class CheckSqlOperator(InRun, SQLCheckOperator):
+    """Hold a claim against the data inside the task's run."""

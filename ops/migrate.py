@@ -1,0 +1,104 @@
+"""Bring a warehouse to the version of sql/: roles, then migrations, then definitions.
+
+DATABASE_URL names the warehouse by the login that runs the pipeline; without it, it is the embedded server's.
+ADMIN_DATABASE_URL (optional) is an administrator's login on it, which makes the roles.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import server
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+sys.path.append(str(server.ROOT / "dags"))
+from sql_files import SQL, deployed_fingerprint  # noqa: E402 - the DAG's folder is no package
+
+
+def warehouse() -> tuple[str, str | None]:
+    """Return the URLs of the pipeline's login and of the administrator's, starting the embedded server if need be."""
+    if url := os.environ.get("DATABASE_URL"):
+        return url, os.environ.get("ADMIN_DATABASE_URL")
+    embedded = server.start()
+    return embedded.url, embedded.admin_url
+
+
+def make_roles(admin_url: str, url: str) -> None:
+    """Make the roles, and give the pipeline's login the password that its URL has."""
+    login = conninfo_to_dict(url)
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute((SQL / "admin" / "roles.sql").read_text())
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(str(login["user"])), sql.Literal(login["password"]))
+        )
+
+
+def apply_migrations(url: str, is_encrypted: bool) -> None:
+    """Apply the migrations that are new; each file is a transaction, the ledger is audit.schema_migrations."""
+    if "sslmode=" not in url:
+        url += ("&" if urlsplit(url).query else "?") + f"sslmode={'require' if is_encrypted else 'disable'}"
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("dbmate"), "--migrations-dir", SQL / "migrations",
+            "--migrations-table", "audit.schema_migrations", "--no-dump-schema", "--migration-lock", "migrate",
+        ],
+        env={"DATABASE_URL": url, "PATH": os.environ.get("PATH", "")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"make migrate: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def drop_undefined_functions(connection: psycopg.Connection) -> None:
+    """Drop the functions of our schemas that this transaction has not defined: no file of sql/definitions has them."""
+    left_over = connection.execute(
+        """SELECT pg_proc.oid::regprocedure::text
+        FROM pg_catalog.pg_proc
+        WHERE pg_proc.pronamespace::regnamespace::text IN ('audit', 'core', 'marts')
+            AND pg_proc.xmin <> pg_current_xact_id()::xid"""
+    )
+    for (signature,) in left_over.fetchall():
+        connection.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(signature)))
+
+
+def apply_definitions(connection: psycopg.Connection) -> None:
+    """Apply every file of sql/definitions in one transaction, functions first, and note their fingerprint."""
+    folder = SQL / "definitions"
+    with connection.transaction():
+        # Functions may name each other in any order.
+        connection.execute("SET LOCAL check_function_bodies = off")
+        for path in [*sorted(folder.glob("functions/*")), *sorted(folder.glob("views/*")), *sorted(folder.glob("*.sql"))]:
+            try:
+                connection.execute(path.read_text())
+            except psycopg.Error as error:
+                raise SystemExit(f"make migrate: {path.relative_to(server.ROOT)}: {error}") from None
+        drop_undefined_functions(connection)
+        connection.execute("INSERT INTO audit.deployments (fingerprint) VALUES (%s)", [deployed_fingerprint()])
+
+
+def migrate(url: str, admin_url: str | None = None) -> None:
+    """Bring the warehouse of `url` to the version of sql/; a second time changes nothing but audit.deployments.
+
+    Raises SystemExit with a sentence for a server that is too old, and for a file that does not apply.
+    """
+    if admin_url:
+        make_roles(admin_url, url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        if connection.info.server_version < 180000:
+            raise SystemExit(f"make migrate: PostgreSQL 18 or later is needed; this is {connection.info.server_version}")
+        apply_migrations(url, connection.pgconn.ssl_in_use)
+        apply_definitions(connection)
+
+
+if __name__ == "__main__":
+    try:
+        migrate(*warehouse())
+    except psycopg.OperationalError as error:
+        raise SystemExit(f"make migrate: {error}") from None
+    print("The warehouse is at the version of sql/.")

@@ -1,0 +1,21 @@
+"""Open psql on the warehouse as the login that runs the pipeline, so that what it makes belongs to that login."""
+
+import os
+import shutil
+
+import migrate
+import server
+from psycopg.conninfo import conninfo_to_dict
+
+VARIABLES = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+
+if __name__ == "__main__":
+    url, _ = migrate.warehouse()
+    # The wheel's psql has no TLS; for a server elsewhere the machine's own is the better one.
+    own = shutil.which("psql") if "DATABASE_URL" in os.environ else None
+    program = own or str(server.wheel_folder() / "pginstall" / "bin" / "psql")
+    # By the environment: a password must not show in the process list.
+    for name, value in conninfo_to_dict(url).items():
+        os.environ[VARIABLES.get(name, f"PG{name.upper()}")] = str(value)
+    reads_input = [] if os.isatty(0) else ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
+    os.execv(program, ["psql", "--set=ON_ERROR_STOP=1", *reads_input])  # noqa: S606 - no shell

@@ -1,0 +1,93 @@
+"""Run the DAG customer_ltv once, here and now, and show what it does: `make run`.
+
+DATA (a folder or the URL of an object store's), AS_OF (a day) and DATABASE_URL come from the environment.
+The exit code is 0 only if the run has published.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import airflow_home
+import psycopg
+import server
+from rich.console import Console
+from rich.table import Table
+
+LOG = server.LOCAL / "airflow" / "make-run.log"
+SUMMARY = {
+    "Records per file": """
+        SELECT file, records AS "in file", good AS loaded, rejected, superseded AS duplicate, waiting
+        FROM audit.loads WHERE run_no = %(run_no)s ORDER BY source, first_line_no""",
+    "Checks": """
+        SELECT claim AS check, verdict, bad_rows AS bad, checked_rows AS checked,
+            CASE WHEN verdict <> 'passed' THEN example END AS example
+        FROM audit.check_results WHERE run_no = %(run_no)s ORDER BY checked_at""",
+    "The ten highest ltv": """
+        SELECT customer_id, total_orders, total_amount, avg_order_value, orders_per_year, avg_lifespan_years, ltv
+        FROM marts.customer_ltv ORDER BY ltv DESC, customer_id LIMIT 10""",
+}
+NEXT = """Next:
+  make psql                                            look around: \\dt marts.*, \\d+ marts.customer_ltv
+  echo 'TABLE audit.rejected_rows' | make -s psql      the lines that were set aside, and why
+  make ui                                              Airflow's web page, with the daily schedule on
+"""
+
+
+def show(console: Console, connection: psycopg.Connection, dag_run_id: str) -> None:
+    """Print the summary of the run."""
+    run_no = connection.execute("SELECT run_no FROM audit.runs WHERE dag_run_id = %s", [dag_run_id]).fetchone()
+    for title, query in SUMMARY.items():
+        cursor = connection.execute(query, {"run_no": run_no[0] if run_no else None})
+        table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+        for column in cursor.description or []:
+            is_number = column.type_display not in {"text"}
+            table.add_column(column.name, justify="right" if is_number else "left", no_wrap=True)
+        for row in cursor:
+            table.add_row(*("" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+        console.print()
+        console.print(table)
+
+
+def main() -> int:
+    """Run the DAG; return the exit code."""
+    began = time.monotonic()
+    console = Console(file=os.fdopen(os.dup(1), "w"))
+    console.width = max(console.width, 130)
+    url = airflow_home.prepare()
+    if data := os.environ.get("DATA"):
+        os.environ["AIRFLOW_VAR_LTV_SOURCE"] = data if "://" in data else str(Path(data).resolve())
+    as_of = os.environ.get("AS_OF") or None
+
+    # Airflow's own words go to a file: the lines of Progress are for the person.
+    log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    sys.stdout.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    from airflow.sdk.listener import get_listener_manager
+    from customer_ltv import dag
+    from progress import Progress
+
+    progress = Progress(console, url)
+    get_listener_manager().add_listener(progress)
+    with patch("time.sleep", progress.sleep):
+        run = dag.test(run_conf={"as_of": as_of})
+
+    with psycopg.connect(url) as connection:
+        published = connection.execute(
+            "SELECT state = 'published' FROM audit.runs WHERE dag_run_id = %s", [run.run_id]
+        ).fetchone()
+        if published != (True,):
+            console.print(f"\nNot published: see above. Airflow's own log: {LOG}", style="bold red")
+            return 1
+        show(console, connection, run.run_id)
+        as_of_day, seconds = connection.execute("SELECT as_of, published_at FROM marts.freshness").fetchone()
+    console.print(f"\nPublished: marts.customer_ltv as of {as_of_day}, in {time.monotonic() - began:.0f} s.", style="bold green")
+    console.print(NEXT, markup=False, highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+-- roles: who may do what in this database; run once, inside the warehouse database, by an administrator.
+-- Grain: one role per kind of user.
+-- Reads: nothing
+-- Write: roles, the database's owner; a second run changes nothing.
+--
+-- Passwords are not set here. A DBA who edits tables by hand should do it as the owner, or the next run is
+-- refused the table: GRANT ltv_pipeline TO alice; ALTER ROLE alice IN DATABASE warehouse SET role = 'ltv_pipeline';
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'ltv_pipeline') THEN
+        CREATE ROLE ltv_pipeline LOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'ltv_analyst') THEN
+        CREATE ROLE ltv_analyst NOLOGIN;
+    END IF;
+    EXECUTE format('ALTER DATABASE %I OWNER TO ltv_pipeline', current_database());
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO ltv_analyst', current_database());
+END $$;
+
+COMMENT ON ROLE ltv_pipeline IS 'Runs the nightly pipeline: owns and writes every schema of it.';
+COMMENT ON ROLE ltv_analyst IS 'Reads marts, and nothing else. GRANT it to the people who need the numbers.';
+
+REVOKE ALL ON SCHEMA public FROM PUBLIC;

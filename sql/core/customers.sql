@@ -1,0 +1,90 @@
+-- core.customers: every customer the company has, as last delivered.
+-- Grain: one row per customer_id.
+-- Reads: staging.customers, staging.orders, staging.payments, core.orders, core.payments, audit.sources
+-- Write: merged; only rows that differ are written; a snapshot removes the absent ones that nothing needs.
+
+SELECT audit.open_ledger('core.customers', count(*), 0) FROM core.customers;
+
+WITH absent AS (
+    DELETE FROM core.customers
+    WHERE customers.customer_id IN (SELECT gone.customer_id FROM core.absent_customers() AS gone)
+    RETURNING customers.customer_id
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT absent.customer_id FROM absent
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.customers', count(*), -count(*), 0) FROM absent;
+
+WITH merged AS (
+    MERGE INTO core.customers AS kept
+    USING (
+        SELECT
+            customers.customer_id,
+            customers.first_name,
+            customers.last_name,
+            customers.email,
+            customers.country,
+            customers.gender,
+            customers.date_of_birth
+        FROM staging.customers
+        WHERE customers.reason IS NULL
+    ) AS delivered
+        ON kept.customer_id = delivered.customer_id
+    WHEN MATCHED AND (
+        kept.first_name, kept.last_name, kept.email, kept.country, kept.gender, kept.date_of_birth
+    ) IS DISTINCT FROM (
+        delivered.first_name,
+        delivered.last_name,
+        delivered.email,
+        delivered.country,
+        delivered.gender,
+        delivered.date_of_birth
+    ) THEN
+        UPDATE
+            SET
+                first_name = delivered.first_name,
+                last_name = delivered.last_name,
+                email = delivered.email,
+                country = delivered.country,
+                gender = delivered.gender,
+                date_of_birth = delivered.date_of_birth,
+                run_no = (SELECT audit.run_no()),
+                updated_at = now()
+    WHEN NOT MATCHED THEN INSERT (
+        customer_id,
+        first_name,
+        last_name,
+        email,
+        country,
+        gender,
+        date_of_birth,
+        run_no,
+        updated_at
+    ) VALUES (
+        delivered.customer_id,
+        delivered.first_name,
+        delivered.last_name,
+        delivered.email,
+        delivered.country,
+        delivered.gender,
+        delivered.date_of_birth,
+        (SELECT audit.run_no()),
+        now()
+    )
+    RETURNING merge_action() AS action, new.customer_id
+),
+
+-- A change of name or address changes nobody's activity; a new customer has none yet.
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT merged.customer_id FROM merged WHERE merged.action = 'INSERT'
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.customers', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), 0) FROM merged;
+
+SELECT audit.release('customer_data');

@@ -1,0 +1,52 @@
+-- core.customers__reconciles: what core held before, and what this run changed, add up to what it holds;
+-- and every good line of the delivery stands in core as delivered.
+WITH held AS (
+    SELECT
+        count(*) AS rows_now,
+        coalesce(0, 0) AS amount_now
+    FROM core.customers
+),
+
+missing AS (
+    SELECT
+        count(*) AS lines,
+        min(delivered.customer_id) AS example
+    FROM staging.customers AS delivered
+    LEFT JOIN core.customers AS kept ON delivered.customer_id = kept.customer_id
+    WHERE
+        delivered.reason IS NULL
+        AND (
+            kept.customer_id,
+            kept.first_name,
+            kept.last_name,
+            kept.email,
+            kept.country,
+            kept.gender,
+            kept.date_of_birth
+        ) IS DISTINCT FROM (
+            delivered.customer_id,
+            delivered.first_name,
+            delivered.last_name,
+            delivered.email,
+            delivered.country,
+            delivered.gender,
+            delivered.date_of_birth
+        )
+)
+
+SELECT
+    audit.verdict(
+        claim => 'core.customers__reconciles',
+        bad_rows => abs(held.rows_now - ledger.rows_before - ledger.rows_change)
+        + (held.amount_now <> ledger.amount_before + ledger.amount_change)::integer
+        + missing.lines,
+        checked_rows => held.rows_now,
+        example => format(
+            '%s + %s rows and %s + %s expected, %s rows and %s found; customer_id %s not as delivered',
+            ledger.rows_before, ledger.rows_change, ledger.amount_before, ledger.amount_change,
+            held.rows_now, held.amount_now, missing.example
+        )
+    ) AS reconciles
+FROM held
+CROSS JOIN missing
+LEFT JOIN audit.ledger ON ledger.run_no = (SELECT audit.run_no()) AND ledger.table_name = 'core.customers';

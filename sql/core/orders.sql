@@ -1,0 +1,96 @@
+-- core.orders: every order the company has, as last delivered.
+-- Grain: one row per order_id.
+-- Reads: staging.orders, staging.payments, core.payments, audit.sources
+-- Write: merged; only rows that differ are written; a snapshot removes the absent ones that nothing needs.
+
+SELECT audit.open_ledger('core.orders', count(*), sum(orders.price)) FROM core.orders;
+
+WITH absent AS (
+    DELETE FROM core.orders
+    WHERE orders.order_id IN (SELECT gone.order_id FROM core.absent_orders() AS gone)
+    RETURNING orders.customer_id, orders.price
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT absent.customer_id FROM absent
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.orders', count(*), -count(*), -sum(absent.price)) FROM absent;
+
+-- A correction can move an order to another customer: the row at the old one goes first.
+WITH moved AS (
+    DELETE FROM core.orders AS kept
+    USING staging.orders AS delivered
+    WHERE
+        delivered.reason IS NULL
+        AND kept.order_id = delivered.order_id
+        AND kept.customer_id <> delivered.customer_id
+    RETURNING kept.customer_id, kept.price
+),
+
+stale AS (
+    INSERT INTO core.stale_customers AS known (customer_id, lost_order)
+    SELECT DISTINCT
+        moved.customer_id,
+        true AS lost_order
+    FROM moved
+    ON CONFLICT (customer_id) DO UPDATE SET lost_order = true
+    WHERE NOT known.lost_order
+)
+
+SELECT audit.book('core.orders', count(*), -count(*), -sum(moved.price)) FROM moved;
+
+WITH merged AS (
+    MERGE INTO core.orders AS kept
+    USING (
+        SELECT
+            orders.order_id,
+            orders.customer_id,
+            orders.order_date,
+            orders.product,
+            orders.price
+        FROM staging.orders
+        WHERE orders.reason IS NULL
+    ) AS delivered
+        ON kept.order_id = delivered.order_id AND kept.customer_id = delivered.customer_id
+    WHEN MATCHED AND (
+        kept.order_date, kept.product, kept.price
+    ) IS DISTINCT FROM (
+        delivered.order_date, delivered.product, delivered.price
+    ) THEN
+        UPDATE
+            SET
+                order_date = delivered.order_date,
+                product = delivered.product,
+                price = delivered.price,
+                run_no = (SELECT audit.run_no()),
+                updated_at = now()
+    WHEN NOT MATCHED THEN INSERT (
+        order_id, customer_id, order_date, product, price, run_no, updated_at
+    ) VALUES (
+        delivered.order_id,
+        delivered.customer_id,
+        delivered.order_date,
+        delivered.product,
+        delivered.price,
+        (SELECT audit.run_no()),
+        now()
+    )
+    RETURNING
+        merge_action() AS action,
+        new.customer_id,
+        new.price - coalesce(old.price, 0) AS amount_change
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT merged.customer_id FROM merged
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.orders', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change))
+FROM merged;
+
+SELECT audit.release('order_data');

@@ -1,0 +1,48 @@
+-- core.orders__reconciles: what core held before, and what this run changed, add up to what it holds;
+-- and every good line of the delivery stands in core as delivered.
+WITH held AS (
+    SELECT
+        count(*) AS rows_now,
+        coalesce(sum(orders.price), 0) AS amount_now
+    FROM core.orders
+),
+
+missing AS (
+    SELECT
+        count(*) AS lines,
+        min(delivered.order_id) AS example
+    FROM staging.orders AS delivered
+    LEFT JOIN core.orders AS kept ON delivered.order_id = kept.order_id
+    WHERE
+        delivered.reason IS NULL
+        AND (
+            kept.order_id,
+            kept.customer_id,
+            kept.order_date,
+            kept.product,
+            kept.price
+        ) IS DISTINCT FROM (
+            delivered.order_id,
+            delivered.customer_id,
+            delivered.order_date,
+            delivered.product,
+            delivered.price
+        )
+)
+
+SELECT
+    audit.verdict(
+        claim => 'core.orders__reconciles',
+        bad_rows => abs(held.rows_now - ledger.rows_before - ledger.rows_change)
+        + (held.amount_now <> ledger.amount_before + ledger.amount_change)::integer
+        + missing.lines,
+        checked_rows => held.rows_now,
+        example => format(
+            '%s + %s rows and %s + %s expected, %s rows and %s found; order_id %s not as delivered',
+            ledger.rows_before, ledger.rows_change, ledger.amount_before, ledger.amount_change,
+            held.rows_now, held.amount_now, missing.example
+        )
+    ) AS reconciles
+FROM held
+CROSS JOIN missing
+LEFT JOIN audit.ledger ON ledger.run_no = (SELECT audit.run_no()) AND ledger.table_name = 'core.orders';

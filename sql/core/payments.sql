@@ -1,0 +1,122 @@
+-- core.payments: every payment and refund the company has, as last delivered.
+-- Grain: one row per payment_id.
+-- Reads: staging.payments, core.orders, core.stale_customers, audit.sources
+-- Write: merged; only rows that differ are written; payments follow an order that moved; a snapshot removes the absent.
+
+SELECT audit.open_ledger('core.payments', count(*), sum(payments.amount)) FROM core.payments;
+
+WITH absent AS (
+    DELETE FROM core.payments AS kept
+    WHERE
+        (SELECT sources.kind FROM audit.sources WHERE sources.source = 'payment_data') = 'snapshot'
+        AND NOT EXISTS (
+            SELECT FROM staging.payments AS delivered WHERE delivered.payment_id = kept.payment_id
+        )
+    RETURNING kept.customer_id, kept.amount
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT absent.customer_id FROM absent
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.payments', count(*), -count(*), -sum(absent.amount)) FROM absent;
+
+-- An order that moved to another customer takes its payments along.
+WITH strayed AS (
+    DELETE FROM core.payments AS kept
+    USING core.stale_customers, core.orders
+    WHERE
+        stale_customers.lost_order
+        AND kept.customer_id = stale_customers.customer_id
+        AND orders.order_id = kept.order_id
+        AND orders.customer_id <> kept.customer_id
+    RETURNING
+        kept.payment_id, orders.customer_id, kept.order_id, kept.payment_date, kept.amount
+)
+
+INSERT INTO core.payments (
+    payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at
+)
+SELECT
+    strayed.payment_id,
+    strayed.customer_id,
+    strayed.order_id,
+    strayed.payment_date,
+    strayed.amount,
+    (SELECT audit.run_no()) AS run_no,
+    now() AS updated_at
+FROM strayed;
+
+-- A correction can move a payment to an order of another customer: the row at the old one goes first.
+WITH moved AS (
+    DELETE FROM core.payments AS kept
+    USING staging.payments AS delivered
+    WHERE
+        delivered.reason IS NULL
+        AND kept.payment_id = delivered.payment_id
+        AND kept.customer_id <> delivered.customer_id
+    RETURNING kept.customer_id, kept.amount
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT moved.customer_id FROM moved
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.payments', count(*), -count(*), -sum(moved.amount)) FROM moved;
+
+WITH merged AS (
+    MERGE INTO core.payments AS kept
+    USING (
+        SELECT
+            payments.payment_id,
+            payments.customer_id,
+            payments.order_id,
+            payments.payment_date,
+            payments.amount
+        FROM staging.payments
+        WHERE payments.reason IS NULL
+    ) AS delivered
+        ON kept.payment_id = delivered.payment_id AND kept.customer_id = delivered.customer_id
+    WHEN MATCHED AND (
+        kept.order_id, kept.payment_date, kept.amount
+    ) IS DISTINCT FROM (
+        delivered.order_id, delivered.payment_date, delivered.amount
+    ) THEN
+        UPDATE
+            SET
+                order_id = delivered.order_id,
+                payment_date = delivered.payment_date,
+                amount = delivered.amount,
+                run_no = (SELECT audit.run_no()),
+                updated_at = now()
+    WHEN NOT MATCHED THEN INSERT (
+        payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at
+    ) VALUES (
+        delivered.payment_id,
+        delivered.customer_id,
+        delivered.order_id,
+        delivered.payment_date,
+        delivered.amount,
+        (SELECT audit.run_no()),
+        now()
+    )
+    RETURNING
+        merge_action() AS action,
+        new.customer_id,
+        new.amount - coalesce(old.amount, 0) AS amount_change
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT merged.customer_id FROM merged
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.payments', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change))
+FROM merged;
+
+SELECT audit.release('payment_data');

@@ -1,0 +1,48 @@
+-- core.payments__reconciles: what core held before, and what this run changed, add up to what it holds;
+-- and every good line of the delivery stands in core as delivered.
+WITH held AS (
+    SELECT
+        count(*) AS rows_now,
+        coalesce(sum(payments.amount), 0) AS amount_now
+    FROM core.payments
+),
+
+missing AS (
+    SELECT
+        count(*) AS lines,
+        min(delivered.payment_id) AS example
+    FROM staging.payments AS delivered
+    LEFT JOIN core.payments AS kept ON delivered.payment_id = kept.payment_id
+    WHERE
+        delivered.reason IS NULL
+        AND (
+            kept.payment_id,
+            kept.customer_id,
+            kept.order_id,
+            kept.payment_date,
+            kept.amount
+        ) IS DISTINCT FROM (
+            delivered.payment_id,
+            delivered.customer_id,
+            delivered.order_id,
+            delivered.payment_date,
+            delivered.amount
+        )
+)
+
+SELECT
+    audit.verdict(
+        claim => 'core.payments__reconciles',
+        bad_rows => abs(held.rows_now - ledger.rows_before - ledger.rows_change)
+        + (held.amount_now <> ledger.amount_before + ledger.amount_change)::integer
+        + missing.lines,
+        checked_rows => held.rows_now,
+        example => format(
+            '%s + %s rows and %s + %s expected, %s rows and %s found; payment_id %s not as delivered',
+            ledger.rows_before, ledger.rows_change, ledger.amount_before, ledger.amount_change,
+            held.rows_now, held.amount_now, missing.example
+        )
+    ) AS reconciles
+FROM held
+CROSS JOIN missing
+LEFT JOIN audit.ledger ON ledger.run_no = (SELECT audit.run_no()) AND ledger.table_name = 'core.payments';

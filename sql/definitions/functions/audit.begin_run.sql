@@ -1,0 +1,76 @@
+-- audit.begin_run: open a run, or open a failed one again; refuse with a sentence what must not run.
+CREATE OR REPLACE FUNCTION audit.begin_run(
+    dag_run_id text, as_of text, due timestamp with time zone, deployed text, fingerprint text
+) RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = ''
+AS $$
+DECLARE
+    today constant date := (clock_timestamp() AT TIME ZONE 'Africa/Kigali')::date;
+    -- Without an as_of of its own a run looks at the last complete day before it was due.
+    day constant date := coalesce(
+        nullif(begin_run.as_of, '')::date, (begin_run.due AT TIME ZONE 'Africa/Kigali')::date - 1
+    );
+    published_as_of date;
+    last_run audit.runs;
+    begun integer;
+BEGIN
+    IF begin_run.deployed IS DISTINCT FROM (
+        SELECT deployments.fingerprint FROM audit.deployments ORDER BY deployments.deployed_at DESC LIMIT 1
+    ) THEN
+        RAISE EXCEPTION 'the warehouse is not at the version of sql/migrations and sql/definitions that this DAG has'
+            USING HINT = 'Deploy them with: make migrate';
+    END IF;
+    IF day > today THEN
+        RAISE EXCEPTION 'as_of % is in the future: today is %', day, today
+            USING HINT = 'Start the run with an as_of of today or before.';
+    END IF;
+    SELECT freshness.as_of INTO published_as_of FROM marts.freshness;
+    IF day < published_as_of THEN
+        RAISE EXCEPTION 'as_of % is before %, the last day published', day, published_as_of
+            USING HINT = format(
+                'The past is in marts.customer_ltv_history. Start a run with as_of %s or later, or use an empty warehouse.',
+                published_as_of
+            );
+    END IF;
+
+    -- Waits for tasks of the last run that still work: they hold its row (audit.enter_run).
+    SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
+
+    IF last_run.dag_run_id = begin_run.dag_run_id THEN
+        IF last_run.as_of <> day THEN
+            RAISE EXCEPTION 'run % has begun with as_of %, not %', dag_run_id, last_run.as_of, day
+                USING HINT = 'Start a new run.';
+        END IF;
+        IF last_run.state NOT IN ('open', 'failed') THEN
+            RAISE EXCEPTION 'run % is %: it cannot begin again', dag_run_id, last_run.state
+                USING HINT = 'Start a new run.';
+        END IF;
+        UPDATE audit.runs
+        SET state = 'open', reason = NULL, ended_at = NULL, fingerprint = begin_run.fingerprint
+        WHERE runs.run_no = last_run.run_no;
+        -- It starts from its first task: nothing that an earlier try built is taken for granted.
+        DELETE FROM audit.steps WHERE steps.run_no = last_run.run_no;
+        RETURN last_run.run_no;
+    END IF;
+
+    IF EXISTS (SELECT FROM audit.runs WHERE runs.dag_run_id = begin_run.dag_run_id) THEN
+        RAISE EXCEPTION 'run % cannot begin again: run % has begun since', dag_run_id, last_run.dag_run_id
+            USING HINT = 'Start a new run.';
+    END IF;
+    IF last_run.state = 'open' THEN
+        UPDATE audit.runs
+        SET
+            state = 'abandoned',
+            reason = format('run %s began before this one had ended', begin_run.dag_run_id),
+            ended_at = clock_timestamp()
+        WHERE runs.run_no = last_run.run_no;
+        RAISE NOTICE 'run % had not ended: it is abandoned', last_run.dag_run_id;
+    END IF;
+    INSERT INTO audit.runs (dag_run_id, as_of, fingerprint)
+    VALUES (begin_run.dag_run_id, day, begin_run.fingerprint)
+    RETURNING runs.run_no INTO begun;
+    RAISE NOTICE 'run_no %, as of %', begun, day;
+    RETURN begun;
+END $$;
+COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text) IS 'Open a run, or open a failed one again; refuse with a sentence what must not run.';

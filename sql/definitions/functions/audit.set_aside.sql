@@ -1,0 +1,42 @@
+-- audit.set_aside: keep a source's rejected lines, or those that wait, in audit.rejected_rows: each once.
+CREATE OR REPLACE FUNCTION audit.set_aside(source text, waiting boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = ''
+AS $$
+BEGIN
+    EXECUTE format(
+        $sql$
+        INSERT INTO audit.rejected_rows AS known (
+            source, file, line_no, fields, reason, first_run_no, last_run_no
+        )
+        SELECT DISTINCT ON (lines.fields, lines.reason)
+            $1, lines.file, lines.line_no, lines.fields, lines.reason, $2, $2
+        FROM (
+            SELECT
+                staged.reason,
+                coalesce(loads.file, waited.file) AS file,
+                coalesce(staged.line_no - loads.first_line_no + 2, waited.line_no) AS line_no,
+                coalesce(to_jsonb(received.*) - 'line_no', waited.fields) AS fields
+            FROM staging.%1$I AS staged
+            LEFT JOIN raw.%2$I AS received ON staged.line_no = received.line_no
+            LEFT JOIN audit.rejected_rows AS waited ON staged.line_no = -waited.rejected_row_id
+            LEFT JOIN audit.loads
+                ON
+                    loads.run_no = $2
+                    AND loads.source = $1
+                    AND staged.line_no >= loads.first_line_no
+                    AND staged.line_no < loads.first_line_no + loads.loaded
+            WHERE
+                staged.reason NOT LIKE '%% superseded:%%'
+                AND (staged.reason LIKE '%% waits:%%') = $3
+        ) AS lines
+        ORDER BY lines.fields, lines.reason, lines.line_no DESC
+        ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL DO UPDATE
+        SET
+            file = excluded.file, line_no = excluded.line_no,
+            last_run_no = excluded.last_run_no, last_seen_at = excluded.last_seen_at
+        WHERE known.last_run_no < excluded.last_run_no
+        $sql$, (SELECT sources.entity FROM audit.sources WHERE sources.source = set_aside.source), source
+    ) USING set_aside.source, audit.run_no(), set_aside.waiting;
+END $$;
+COMMENT ON FUNCTION audit.set_aside(text, boolean) IS 'Keep a source''s rejected lines, or those that wait, in audit.rejected_rows: each once, however often it is delivered.';

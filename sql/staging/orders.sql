@@ -1,0 +1,144 @@
+-- staging.orders: every line of this delivery's orders, typed where it can be, with its verdict.
+-- Grain: one row per line of order_data, and per row that waited for its customer or its day (line_no below 0).
+-- Reads: raw.order_data, audit.rejected_rows, audit.sources, staging.customers, core.customers
+-- Write: rebuilt.
+
+DROP TABLE IF EXISTS staging.orders;
+
+CREATE UNLOGGED TABLE staging.orders AS
+WITH tokens AS (
+    SELECT sources.null_tokens FROM audit.sources WHERE sources.source = 'order_data'
+),
+
+received AS (
+    SELECT
+        order_data.line_no,
+        order_data.order_id,
+        order_data.customer_id,
+        order_data.order_date,
+        order_data.product,
+        order_data.price
+    FROM raw.order_data
+    UNION ALL
+    SELECT
+        -rejected_rows.rejected_row_id AS line_no,
+        rejected_rows.fields ->> 'order_id' AS order_id,
+        rejected_rows.fields ->> 'customer_id' AS customer_id,
+        rejected_rows.fields ->> 'order_date' AS order_date,
+        rejected_rows.fields ->> 'product' AS product,
+        rejected_rows.fields ->> 'price' AS price
+    FROM audit.rejected_rows
+    WHERE
+        rejected_rows.source = 'order_data'
+        AND rejected_rows.is_waiting
+        AND rejected_rows.released_run_no IS NULL
+        AND rejected_rows.superseded_run_no IS NULL
+),
+
+cleaned AS (
+    SELECT
+        line_no,
+        audit.cleaned(order_id, (SELECT null_tokens FROM tokens)) AS order_id,
+        audit.cleaned(customer_id, (SELECT null_tokens FROM tokens)) AS customer_id,
+        audit.cleaned(order_date, (SELECT null_tokens FROM tokens)) AS order_date,
+        audit.cleaned(product, (SELECT null_tokens FROM tokens)) AS product,
+        audit.cleaned(price, (SELECT null_tokens FROM tokens)) AS price
+    FROM received
+    -- a fence: each field is cleaned once, however often it is looked at below
+    OFFSET 0 -- noqa: AM09
+),
+
+judged AS (
+    SELECT
+        line_no,
+        order_id,
+        customer_id,
+        order_date,
+        product,
+        price,
+        CASE
+            WHEN order_id IS NULL
+                THEN 'order_id missing: an order needs a number'
+            WHEN NOT audit.is_id(order_id)
+                THEN 'order_id not_a_whole_number: digits only, no leading zero'
+            WHEN customer_id IS NULL
+                THEN 'customer_id missing: an order needs its customer'
+            WHEN NOT audit.is_id(customer_id)
+                THEN 'customer_id not_a_whole_number: digits only, no leading zero'
+            WHEN order_date IS NULL
+                THEN 'order_date missing: an order needs a day'
+            WHEN NOT audit.is_day(order_date)
+                THEN 'order_date not_a_day: YYYY-MM-DD'
+            WHEN price IS NULL
+                THEN 'price missing: an order needs a price'
+            WHEN NOT audit.is_amount(price)
+                THEN 'price not_an_amount: digits and at most two decimals, no separators, below 1000000000000'
+            WHEN price::numeric < 0
+                THEN 'price negative: a price is 0 or more'
+            WHEN order_date::date > (SELECT audit.as_of())
+                THEN 'order_date waits: it lies after the as-of date'
+        END AS reason
+    FROM cleaned
+    -- a fence: without it the CASE is evaluated again for every column below
+    OFFSET 0 -- noqa: AM09
+),
+
+typed AS (
+    SELECT
+        line_no,
+        -- A snapshot must not drop an order whose line was refused: the key stays where it can be read.
+        CASE WHEN reason IS NULL OR audit.is_id(order_id) THEN order_id::bigint END AS order_id,
+        CASE WHEN reason IS NULL THEN customer_id::bigint END AS customer_id,
+        CASE WHEN reason IS NULL THEN order_date::date END AS order_date,
+        product,
+        CASE WHEN reason IS NULL THEN price::numeric(14, 2) END AS price,
+        reason
+    FROM judged
+)
+
+SELECT
+    typed.line_no,
+    typed.order_id,
+    typed.customer_id,
+    typed.order_date,
+    typed.product,
+    typed.price,
+    CASE
+        WHEN typed.reason IS NOT NULL
+            THEN typed.reason
+        WHEN delivered.customer_id IS NULL AND kept.customer_id IS NULL
+            THEN 'customer_id waits: its customer has not arrived'
+    END AS reason
+FROM typed
+LEFT JOIN staging.customers AS delivered
+    ON typed.customer_id = delivered.customer_id AND delivered.reason IS NULL
+LEFT JOIN core.customers AS kept ON typed.customer_id = kept.customer_id;
+
+-- The last line that carries a key wins; one that waits does not hold back the one before it.
+WITH repeated AS (
+    SELECT
+        order_id,
+        max(line_no) AS last_line_no,
+        max(line_no) FILTER (WHERE reason IS NULL) AS last_good_line_no
+    FROM staging.orders
+    WHERE reason IS NULL OR reason LIKE '% waits:%'
+    GROUP BY order_id
+    HAVING count(*) > 1
+)
+
+UPDATE staging.orders
+SET reason = 'order_id superseded: a later line has the same order_id'
+FROM repeated
+WHERE
+    orders.order_id = repeated.order_id
+    AND (
+        (orders.reason IS NULL AND orders.line_no < repeated.last_good_line_no)
+        OR (
+            orders.reason LIKE '% waits:%'
+            AND (orders.line_no < repeated.last_line_no OR orders.line_no < repeated.last_good_line_no)
+        )
+    );
+
+ANALYZE staging.orders;
+
+SELECT audit.record_lines('order_data');

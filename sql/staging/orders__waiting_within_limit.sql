@@ -1,0 +1,11 @@
+-- staging.orders__waiting_within_limit: not more lines wait for its customer or their day than sql/definitions/sources.sql allows.
+SELECT
+    audit.verdict(
+        claim => 'staging.orders__waiting_within_limit',
+        bad_rows => count(*) FILTER (WHERE orders.reason LIKE '% waits:%'),
+        checked_rows => count(*),
+        fail_over => min(sources.max_waiting_share),
+        example => min(order_id) FILTER (WHERE orders.reason LIKE '% waits:%')::text
+    ) AS waiting_within_limit
+FROM staging.orders
+INNER JOIN audit.sources ON sources.source = 'order_data';

@@ -1,0 +1,148 @@
+-- staging.payments: every line of this delivery's payments, typed where it can be, with its verdict.
+-- Grain: one row per line of payment_data, and per row that waited for its order or its day (line_no below 0).
+-- Reads: raw.payment_data, audit.rejected_rows, audit.sources, staging.orders, core.orders
+-- Write: rebuilt.
+
+DROP TABLE IF EXISTS staging.payments;
+
+CREATE UNLOGGED TABLE staging.payments AS
+WITH tokens AS (
+    SELECT sources.null_tokens FROM audit.sources WHERE sources.source = 'payment_data'
+),
+
+received AS (
+    SELECT
+        payment_data.line_no,
+        payment_data.payment_id,
+        payment_data.customer_id,
+        payment_data.order_id,
+        payment_data.payment_date,
+        payment_data.amount
+    FROM raw.payment_data
+    UNION ALL
+    SELECT
+        -rejected_rows.rejected_row_id AS line_no,
+        rejected_rows.fields ->> 'payment_id' AS payment_id,
+        rejected_rows.fields ->> 'customer_id' AS customer_id,
+        rejected_rows.fields ->> 'order_id' AS order_id,
+        rejected_rows.fields ->> 'payment_date' AS payment_date,
+        rejected_rows.fields ->> 'amount' AS amount
+    FROM audit.rejected_rows
+    WHERE
+        rejected_rows.source = 'payment_data'
+        AND rejected_rows.is_waiting
+        AND rejected_rows.released_run_no IS NULL
+        AND rejected_rows.superseded_run_no IS NULL
+),
+
+cleaned AS (
+    SELECT
+        line_no,
+        audit.cleaned(payment_id, (SELECT null_tokens FROM tokens)) AS payment_id,
+        audit.cleaned(customer_id, (SELECT null_tokens FROM tokens)) AS customer_id,
+        audit.cleaned(order_id, (SELECT null_tokens FROM tokens)) AS order_id,
+        audit.cleaned(payment_date, (SELECT null_tokens FROM tokens)) AS payment_date,
+        audit.cleaned(amount, (SELECT null_tokens FROM tokens)) AS amount
+    FROM received
+    -- a fence: each field is cleaned once, however often it is looked at below
+    OFFSET 0 -- noqa: AM09
+),
+
+judged AS (
+    SELECT
+        line_no,
+        payment_id,
+        customer_id,
+        order_id,
+        payment_date,
+        amount,
+        CASE
+            WHEN payment_id IS NULL
+                THEN 'payment_id missing: a payment needs a number'
+            WHEN NOT audit.is_id(payment_id)
+                THEN 'payment_id not_a_whole_number: digits only, no leading zero'
+            WHEN customer_id IS NULL
+                THEN 'customer_id missing: a payment needs its customer'
+            WHEN NOT audit.is_id(customer_id)
+                THEN 'customer_id not_a_whole_number: digits only, no leading zero'
+            WHEN order_id IS NULL
+                THEN 'order_id missing: a payment needs its order'
+            WHEN NOT audit.is_id(order_id)
+                THEN 'order_id not_a_whole_number: digits only, no leading zero'
+            WHEN payment_date IS NULL
+                THEN 'payment_date missing: a payment needs a day'
+            WHEN NOT audit.is_day(payment_date)
+                THEN 'payment_date not_a_day: YYYY-MM-DD'
+            WHEN amount IS NULL
+                THEN 'amount missing: a payment needs an amount'
+            WHEN NOT audit.is_amount(amount)
+                THEN 'amount not_an_amount: digits and at most two decimals, no separators, below 1000000000000'
+            WHEN payment_date::date > (SELECT audit.as_of())
+                THEN 'payment_date waits: it lies after the as-of date'
+        END AS reason
+    FROM cleaned
+    -- a fence: without it the CASE is evaluated again for every column below
+    OFFSET 0 -- noqa: AM09
+),
+
+typed AS (
+    SELECT
+        line_no,
+        -- A snapshot must not drop a payment whose line was refused: the key stays where it can be read.
+        CASE WHEN reason IS NULL OR audit.is_id(payment_id) THEN payment_id::bigint END AS payment_id,
+        CASE WHEN reason IS NULL THEN customer_id::bigint END AS customer_id,
+        CASE WHEN reason IS NULL THEN order_id::bigint END AS order_id,
+        CASE WHEN reason IS NULL THEN payment_date::date END AS payment_date,
+        CASE WHEN reason IS NULL THEN amount::numeric(14, 2) END AS amount,
+        reason
+    FROM judged
+)
+
+SELECT
+    typed.line_no,
+    typed.payment_id,
+    typed.customer_id,
+    typed.order_id,
+    typed.payment_date,
+    typed.amount,
+    CASE
+        WHEN typed.reason IS NOT NULL
+            THEN typed.reason
+        WHEN coalesce(delivered.customer_id, kept.customer_id) IS NULL
+            THEN 'order_id waits: its order has not arrived'
+        WHEN coalesce(delivered.customer_id, kept.customer_id) <> typed.customer_id
+            THEN 'customer_id disagrees: the order belongs to another customer'
+    END AS reason
+FROM typed
+LEFT JOIN staging.orders AS delivered
+    ON typed.order_id = delivered.order_id AND delivered.reason IS NULL
+LEFT JOIN core.orders AS kept ON typed.order_id = kept.order_id;
+
+-- The last line that carries a key wins; one that waits does not hold back the one before it.
+WITH repeated AS (
+    SELECT
+        payment_id,
+        max(line_no) AS last_line_no,
+        max(line_no) FILTER (WHERE reason IS NULL) AS last_good_line_no
+    FROM staging.payments
+    WHERE reason IS NULL OR reason LIKE '% waits:%'
+    GROUP BY payment_id
+    HAVING count(*) > 1
+)
+
+UPDATE staging.payments
+SET reason = 'payment_id superseded: a later line has the same payment_id'
+FROM repeated
+WHERE
+    payments.payment_id = repeated.payment_id
+    AND (
+        (payments.reason IS NULL AND payments.line_no < repeated.last_good_line_no)
+        OR (
+            payments.reason LIKE '% waits:%'
+            AND (payments.line_no < repeated.last_line_no OR payments.line_no < repeated.last_good_line_no)
+        )
+    );
+
+ANALYZE staging.payments;
+
+SELECT audit.record_lines('payment_data');
