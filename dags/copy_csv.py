@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 import time
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -45,23 +45,25 @@ class MeasuredBytes(io.RawIOBase):
         return len(data)
 
 
-def find_files(folder: ObjectStoragePath, source: str) -> list[ObjectStoragePath]:
+def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     """Return the source's file, plain or gzipped, or its parts in order of name.
 
-    Raises BadFileError when there is none, or when one part is there both plain and gzipped.
+    Raises BadFileError when there is none, or when one is there both plain and gzipped.
     """
+    place = ObjectStoragePath(folder)
+    if not place.is_dir():
+        raise BadFileError(f"{folder} is no folder: look at the Airflow Variable ltv_source")
     pattern = re.compile(re.escape(source) + r".*\.csv(\.gz)?")
-    found = sorted((path for path in folder.iterdir() if pattern.fullmatch(path.name)), key=lambda path: path.name)
+    found = sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=lambda path: path.name)
     if not found:
         raise BadFileError(f"{source}.csv is missing in {folder}")
     names = [path.name for path in found]
-    twice = [name for name in names if f"{name}.gz" in names]
-    if twice:
+    if twice := [name for name in names if f"{name}.gz" in names]:
         raise BadFileError(f"{twice[0]} is there twice in {folder}: plain and as {twice[0]}.gz")
     return found
 
 
-def read_header(stream: io.BufferedReader, file: str, encoding: str, delimiter: str) -> list[str]:
+def read_header(stream: IO[bytes], file: str, encoding: str, delimiter: str) -> list[str]:
     """Take the header record off the stream; return its column names in lower case, without outer blanks.
 
     Raises BadFileError when there is none, or when it is no text in the declared encoding.
@@ -91,6 +93,8 @@ def check_header(found: list[str], expected: list[str], file: str) -> None:
     unusable = [column for column in found if not 0 < len(column.encode()) <= 63 or "\0" in column]
     if unusable:
         raise BadFileError(f"{named}: a column's name must have 1 to 63 bytes")
+    if "line_no" in found:
+        raise BadFileError(f"{named}: line_no is the number that raw gives to each line")
 
 
 class CopyCsvOperator(BaseOperator):
@@ -122,39 +126,32 @@ class CopyCsvOperator(BaseOperator):
     def load(self, connection: Any, dag_run_id: str) -> None:
         """Fill raw's table from the files, in the connection's open transaction."""
         connection.execute("SELECT audit.enter_run(%s)", [dag_run_id])
+        connection.execute("SET LOCAL statement_timeout = '6h'")
         as_of, columns, encoding, delimiter = connection.execute(
             "SELECT as_of, columns, encoding, delimiter FROM audit.open_load(%s)", [self.source]
         ).fetchone()
-        connection.execute("SET LOCAL statement_timeout = '6h'")
-        folder = ObjectStoragePath(self.folder.replace("{as_of}", as_of.isoformat()))
-        if not folder.is_dir():
-            raise BadFileError(f"{folder} is no folder: look at the Airflow Variable ltv_source")
         table = sql.Identifier("raw", self.source)
-        created: list[str] = []
-        next_line_no = 2
-        for path in find_files(folder, self.source):
+        line_no = sql.SQL("line_no bigint GENERATED ALWAYS AS IDENTITY (START WITH 2 CACHE 1000)")
+        declared = [sql.SQL("{} text").format(sql.Identifier(column)) for column in columns]
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+        connection.execute(
+            sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(table, sql.SQL(", ").join([line_no, *declared]))
+        )
+        first_line_no = 2
+        for path in find_files(self.folder.replace("{as_of}", as_of.isoformat()), self.source):
             started = time.monotonic()
-            with path.open("rb") as stored:
+            with path.open("rb") as stored:  # type: ignore[no-untyped-call]
                 measured = MeasuredBytes(stored)
-                buffered = io.BufferedReader(measured, CHUNK_BYTES)
-                plain = io.BufferedReader(gzip.GzipFile(fileobj=buffered), CHUNK_BYTES)
-                stream = plain if path.name.endswith(".gz") else buffered
+                stream: IO[bytes] = io.BufferedReader(measured, CHUNK_BYTES)
+                if path.name.endswith(".gz"):
+                    stream = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
                 found = read_header(stream, path.name, encoding, delimiter)
                 check_header(found, columns, path.name)
                 extra = [column for column in found if column not in columns]
-                wanted = columns + extra
-                if not created:
-                    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+                for column in extra:
                     connection.execute(
-                        sql.SQL(
-                            "CREATE UNLOGGED TABLE {} "
-                            "(line_no bigint GENERATED ALWAYS AS IDENTITY (START WITH 2 CACHE 1000), {})"
-                        ).format(table, sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(c)) for c in wanted))
+                        sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text").format(table, sql.Identifier(column))
                     )
-                    created = wanted
-                for column in (column for column in wanted if column not in created):
-                    connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {} text").format(table, sql.Identifier(column)))
-                    created.append(column)
                 records = self.copy(connection, table, found, stream, path.name, encoding, delimiter)
             if not records:
                 raise BadFileError(f"{path.name} has a header and no records")
@@ -162,19 +159,23 @@ class CopyCsvOperator(BaseOperator):
                 self.log.warning("%s: columns that nobody declared go no further: %s", path.name, ", ".join(extra))
             seconds = time.monotonic() - started
             self.log.info("%s: %s records in %.1f s", path.name, records, seconds)
+            digest = measured.digest.hexdigest()
             connection.execute(
                 "SELECT audit.log_load(%s, %s, %s, %s, %s, %s, %s, %s)",
-                [
-                    self.source, path.name, measured.count, measured.digest.hexdigest(),
-                    next_line_no, records, extra, round(seconds, 3),
-                ],
+                [self.source, path.name, measured.count, digest, first_line_no, records, extra, seconds],
             )
-            next_line_no += records
-        connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, next_line_no - 2])
+            first_line_no += records
+        connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, first_line_no - 2])
 
     def copy(
-        self, connection: Any, table: sql.Identifier, columns: list[str], stream: IO[bytes], file: str,
-        encoding: str, delimiter: str,
+        self,
+        connection: Any,
+        table: sql.Identifier,
+        columns: list[str],
+        stream: IO[bytes],
+        file: str,
+        encoding: str,
+        delimiter: str,
     ) -> int:
         """COPY the rest of the stream into the table; return the number of records.
 
@@ -182,7 +183,10 @@ class CopyCsvOperator(BaseOperator):
         than quoted identifiers and COPY's data.
         """
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING {}, DELIMITER {})").format(
-            table, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Literal(encoding), sql.Literal(delimiter)
+            table,
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.Literal(encoding),
+            sql.Literal(delimiter),
         )
         with connection.cursor() as cursor:
             try:

@@ -8,7 +8,7 @@ When a task is red: its log says why in one sentence, and so does `SELECT * FROM
 A failed check has written what it saw to `audit.check_results`.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, Param, TaskGroup, chain_linear
 from copy_csv import CopyCsvOperator
@@ -47,7 +47,7 @@ with DAG(
     dag_id="customer_ltv",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("30 2 * * *", timezone="Africa/Kigali"),
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     template_searchpath=str(SQL),

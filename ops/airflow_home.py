@@ -29,7 +29,7 @@ def settings(warehouse_url: str) -> dict[str, str]:
 
 
 def prepare() -> str:
-    """Make warehouse and metadata database ready and put the settings into the environment; return the warehouse's URL."""
+    """Make warehouse and metadata database ready, set the environment, and return the warehouse's URL."""
     url, admin_url = migrate.warehouse()
     migrate.migrate(url, admin_url)
     os.environ.update(settings(url))
@@ -37,7 +37,10 @@ def prepare() -> str:
     if not READY.exists() or READY.read_text() != lock:
         HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
         done = subprocess.run(
-            [Path(sys.executable).with_name("airflow"), "db", "migrate"], capture_output=True, text=True, check=False
+            [Path(sys.executable).with_name("airflow"), "db", "migrate"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise SystemExit(f"airflow db migrate: {done.stderr[-2000:]}")

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 sys.path.append(str(server.ROOT / "dags"))
-from sql_files import SQL, deployed_fingerprint  # noqa: E402 - the DAG's folder is no package
+from sql_files import SQL, deployed_fingerprint
 
 
 def warehouse() -> tuple[str, str | None]:
@@ -33,7 +33,9 @@ def make_roles(admin_url: str, url: str) -> None:
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute((SQL / "admin" / "roles.sql").read_text())
         connection.execute(
-            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(str(login["user"])), sql.Literal(login["password"]))
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                sql.Identifier(str(login["user"])), sql.Literal(login["password"])
+            )
         )
 
 
@@ -43,14 +45,20 @@ def apply_migrations(url: str, is_encrypted: bool) -> None:
         url += ("&" if urlsplit(url).query else "?") + f"sslmode={'require' if is_encrypted else 'disable'}"
     done = subprocess.run(
         [
-            Path(sys.executable).with_name("dbmate"), "--migrations-dir", SQL / "migrations",
-            "--migrations-table", "audit.schema_migrations", "--no-dump-schema", "--migration-lock", "migrate",
+            Path(sys.executable).with_name("dbmate"),
+            "--migrations-dir",
+            SQL / "migrations",
+            "--migrations-table",
+            "audit.schema_migrations",
+            "--no-dump-schema",
+            "--migration-lock",
+            "migrate",
         ],
         env={"DATABASE_URL": url, "PATH": os.environ.get("PATH", "")},
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
         raise SystemExit(f"make migrate: {done.stderr.strip() or done.stdout.strip()}")
 
@@ -73,7 +81,11 @@ def apply_definitions(connection: psycopg.Connection) -> None:
     with connection.transaction():
         # Functions may name each other in any order.
         connection.execute("SET LOCAL check_function_bodies = off")
-        for path in [*sorted(folder.glob("functions/*")), *sorted(folder.glob("views/*")), *sorted(folder.glob("*.sql"))]:
+        for path in [
+            *sorted(folder.glob("functions/*")),
+            *sorted(folder.glob("views/*")),
+            *sorted(folder.glob("*.sql")),
+        ]:
             try:
                 connection.execute(path.read_text())
             except psycopg.Error as error:
@@ -91,7 +103,9 @@ def migrate(url: str, admin_url: str | None = None) -> None:
         make_roles(admin_url, url)
     with psycopg.connect(url, autocommit=True) as connection:
         if connection.info.server_version < 180000:
-            raise SystemExit(f"make migrate: PostgreSQL 18 or later is needed; this is {connection.info.server_version}")
+            raise SystemExit(
+                f"make migrate: PostgreSQL 18 or later is needed; this is {connection.info.server_version}"
+            )
         apply_migrations(url, connection.pgconn.ssl_in_use)
         apply_definitions(connection)
 

@@ -35,7 +35,7 @@ class Progress:
                     (SELECT rows_written FROM audit.steps WHERE run_no = audit.run_no() AND task = %(task)s),
                     (SELECT verdict FROM audit.check_results WHERE run_no = audit.run_no() AND claim = %(task)s)""",
                 {"task": task_instance.task_id},
-            ).fetchone() or (None, None)  # fmt: skip
+            ).fetchone() or (None, None)
         self.line(task_instance.task_id, "green", said or ("" if rows is None else f"{rows:,} rows"))
 
     @hookimpl

@@ -7,7 +7,13 @@ import migrate
 import server
 from psycopg.conninfo import conninfo_to_dict
 
-VARIABLES = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+}
 
 if __name__ == "__main__":
     url, _ = migrate.warehouse()

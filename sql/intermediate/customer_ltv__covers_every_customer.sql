@@ -1,4 +1,4 @@
--- intermediate.customer_ltv__covers_every_customer: each customer of core has exactly one candidate row, and nobody else has one.
+-- intermediate.customer_ltv__covers_every_customer: each customer of core has one candidate row, nobody else has one.
 WITH candidates AS (
     SELECT
         customer_ltv.customer_id,
@@ -10,7 +10,7 @@ WITH candidates AS (
 covered AS (
     SELECT
         coalesce(customers.customer_id, candidates.customer_id) AS customer_id,
-        customers.customer_id IS NOT NULL AND candidates.candidate_rows IS NOT DISTINCT FROM 1 AS is_covered
+        customers.customer_id IS NOT NULL AND coalesce(candidates.candidate_rows, 0) = 1 AS is_covered
     FROM core.customers
     FULL JOIN candidates ON customers.customer_id = candidates.customer_id
 )

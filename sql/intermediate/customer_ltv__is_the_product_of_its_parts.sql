@@ -1,4 +1,4 @@
--- intermediate.customer_ltv__is_the_product_of_its_parts: ltv is avg_order_value × orders_per_year × avg_lifespan_years.
+-- intermediate.customer_ltv__is_the_product_of_its_parts: avg_order_value × orders_per_year × avg_lifespan_years.
 -- The parts are shown rounded, ltv is rounded once: they may differ by what their rounding can make.
 WITH compared AS (
     SELECT
@@ -25,8 +25,8 @@ WITH compared AS (
 SELECT
     audit.verdict(
         claim => 'intermediate.customer_ltv__is_the_product_of_its_parts',
-        bad_rows => count(*) FILTER (WHERE compared.is_the_product IS NOT TRUE),
+        bad_rows => count(*) FILTER (WHERE compared.is_the_product IS NOT true),
         checked_rows => count(*),
-        example => format('customer %s', min(compared.customer_id) FILTER (WHERE compared.is_the_product IS NOT TRUE))
+        example => format('customer %s', min(compared.customer_id) FILTER (WHERE compared.is_the_product IS NOT true))
     ) AS is_the_product_of_its_parts
 FROM compared;

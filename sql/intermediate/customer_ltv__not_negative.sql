@@ -3,14 +3,14 @@ SELECT
     audit.verdict(
         claim => 'intermediate.customer_ltv__not_negative',
         bad_rows => count(*) FILTER (
-            WHERE (candidate.total_orders >= 0 AND candidate.total_amount >= 0 AND candidate.ltv >= 0) IS NOT TRUE
+            WHERE (candidate.total_orders >= 0 AND candidate.total_amount >= 0 AND candidate.ltv >= 0) IS NOT true
         ),
         checked_rows => count(*),
         example => format(
             'customer %s',
             min(candidate.customer_id) FILTER (
                 WHERE
-                (candidate.total_orders >= 0 AND candidate.total_amount >= 0 AND candidate.ltv >= 0) IS NOT TRUE
+                (candidate.total_orders >= 0 AND candidate.total_amount >= 0 AND candidate.ltv >= 0) IS NOT true
             )
         )
     ) AS not_negative

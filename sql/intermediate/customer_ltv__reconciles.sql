@@ -1,4 +1,4 @@
--- intermediate.customer_ltv__reconciles: total_amount adds up to all payments in core less those of orders that are not paid.
+-- intermediate.customer_ltv__reconciles: total_amount adds up to core's payments less those of unpaid orders.
 WITH candidates AS (
     SELECT
         count(*) AS customers,

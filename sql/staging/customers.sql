@@ -13,13 +13,13 @@ WITH tokens AS (
 cleaned AS (
     SELECT
         customer_data.line_no,
-        audit.cleaned(customer_data.customer_id, (SELECT null_tokens FROM tokens)) AS customer_id,
-        audit.cleaned(customer_data.first_name, (SELECT null_tokens FROM tokens)) AS first_name,
-        audit.cleaned(customer_data.last_name, (SELECT null_tokens FROM tokens)) AS last_name,
-        lower(audit.cleaned(customer_data.email, (SELECT null_tokens FROM tokens))) AS email,
-        audit.cleaned(customer_data.country, (SELECT null_tokens FROM tokens)) AS country,
-        audit.cleaned(customer_data.gender, (SELECT null_tokens FROM tokens)) AS gender,
-        audit.cleaned(customer_data.date_of_birth, (SELECT null_tokens FROM tokens)) AS date_of_birth
+        audit.cleaned(customer_data.customer_id, (SELECT tokens.null_tokens FROM tokens)) AS customer_id,
+        audit.cleaned(customer_data.first_name, (SELECT tokens.null_tokens FROM tokens)) AS first_name,
+        audit.cleaned(customer_data.last_name, (SELECT tokens.null_tokens FROM tokens)) AS last_name,
+        lower(audit.cleaned(customer_data.email, (SELECT tokens.null_tokens FROM tokens))) AS email,
+        audit.cleaned(customer_data.country, (SELECT tokens.null_tokens FROM tokens)) AS country,
+        audit.cleaned(customer_data.gender, (SELECT tokens.null_tokens FROM tokens)) AS gender,
+        audit.cleaned(customer_data.date_of_birth, (SELECT tokens.null_tokens FROM tokens)) AS date_of_birth
     FROM raw.customer_data
     -- a fence: each field is cleaned once, however often it is looked at below
     OFFSET 0 -- noqa: AM09

@@ -1,4 +1,4 @@
--- staging.customers__rejects_within_limit: not more of this delivery's lines are rejected than sql/definitions/sources.sql allows.
+-- staging.customers__rejects_within_limit: no more lines are rejected than audit.sources allows.
 SELECT
     audit.verdict(
         claim => 'staging.customers__rejects_within_limit',

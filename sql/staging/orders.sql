@@ -38,11 +38,11 @@ received AS (
 cleaned AS (
     SELECT
         line_no,
-        audit.cleaned(order_id, (SELECT null_tokens FROM tokens)) AS order_id,
-        audit.cleaned(customer_id, (SELECT null_tokens FROM tokens)) AS customer_id,
-        audit.cleaned(order_date, (SELECT null_tokens FROM tokens)) AS order_date,
-        audit.cleaned(product, (SELECT null_tokens FROM tokens)) AS product,
-        audit.cleaned(price, (SELECT null_tokens FROM tokens)) AS price
+        audit.cleaned(order_id, (SELECT tokens.null_tokens FROM tokens)) AS order_id,
+        audit.cleaned(customer_id, (SELECT tokens.null_tokens FROM tokens)) AS customer_id,
+        audit.cleaned(order_date, (SELECT tokens.null_tokens FROM tokens)) AS order_date,
+        audit.cleaned(product, (SELECT tokens.null_tokens FROM tokens)) AS product,
+        audit.cleaned(price, (SELECT tokens.null_tokens FROM tokens)) AS price
     FROM received
     -- a fence: each field is cleaned once, however often it is looked at below
     OFFSET 0 -- noqa: AM09

@@ -1,4 +1,4 @@
--- staging.orders__reconciles: every record of every file is good, superseded, rejected or waiting: none lost, none twice.
+-- staging.orders__reconciles: every record of every file is good, superseded, rejected or waiting; none is lost.
 SELECT
     audit.verdict(
         claim => 'staging.orders__reconciles',

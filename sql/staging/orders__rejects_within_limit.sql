@@ -1,4 +1,4 @@
--- staging.orders__rejects_within_limit: not more of this delivery's lines are rejected than sql/definitions/sources.sql allows.
+-- staging.orders__rejects_within_limit: no more lines are rejected than audit.sources allows.
 SELECT
     audit.verdict(
         claim => 'staging.orders__rejects_within_limit',

@@ -38,11 +38,11 @@ received AS (
 cleaned AS (
     SELECT
         line_no,
-        audit.cleaned(payment_id, (SELECT null_tokens FROM tokens)) AS payment_id,
-        audit.cleaned(customer_id, (SELECT null_tokens FROM tokens)) AS customer_id,
-        audit.cleaned(order_id, (SELECT null_tokens FROM tokens)) AS order_id,
-        audit.cleaned(payment_date, (SELECT null_tokens FROM tokens)) AS payment_date,
-        audit.cleaned(amount, (SELECT null_tokens FROM tokens)) AS amount
+        audit.cleaned(payment_id, (SELECT tokens.null_tokens FROM tokens)) AS payment_id,
+        audit.cleaned(customer_id, (SELECT tokens.null_tokens FROM tokens)) AS customer_id,
+        audit.cleaned(order_id, (SELECT tokens.null_tokens FROM tokens)) AS order_id,
+        audit.cleaned(payment_date, (SELECT tokens.null_tokens FROM tokens)) AS payment_date,
+        audit.cleaned(amount, (SELECT tokens.null_tokens FROM tokens)) AS amount
     FROM received
     -- a fence: each field is cleaned once, however often it is looked at below
     OFFSET 0 -- noqa: AM09

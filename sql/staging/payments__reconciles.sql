@@ -1,4 +1,4 @@
--- staging.payments__reconciles: every record of every file is good, superseded, rejected or waiting: none lost, none twice.
+-- staging.payments__reconciles: every record of every file is good, superseded, rejected or waiting; none is lost.
 SELECT
     audit.verdict(
         claim => 'staging.payments__reconciles',

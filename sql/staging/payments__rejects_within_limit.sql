@@ -1,4 +1,4 @@
--- staging.payments__rejects_within_limit: not more of this delivery's lines are rejected than sql/definitions/sources.sql allows.
+-- staging.payments__rejects_within_limit: no more lines are rejected than audit.sources allows.
 SELECT
     audit.verdict(
         claim => 'staging.payments__rejects_within_limit',

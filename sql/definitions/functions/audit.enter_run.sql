@@ -1,4 +1,4 @@
--- audit.enter_run: make this transaction part of a run; refuse unless that very run is open and what it built still stands.
+-- audit.enter_run: make this transaction part of a run; refuse unless it is open and what it built still stands.
 CREATE OR REPLACE FUNCTION audit.enter_run(dag_run_id text) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''

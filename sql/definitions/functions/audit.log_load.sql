@@ -1,7 +1,7 @@
 -- audit.log_load: note a file that was copied into raw, in the transaction of the COPY.
 CREATE OR REPLACE FUNCTION audit.log_load(
     source text, file text, bytes bigint, sha256 text, first_line_no bigint, records bigint,
-    extra_columns text [], seconds double precision
+    extra_columns text[], seconds double precision
 ) RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = ''
@@ -13,4 +13,4 @@ AS $$
         log_load.records, log_load.records, log_load.extra_columns, log_load.seconds
     );
 $$;
-COMMENT ON FUNCTION audit.log_load(text, text, bigint, text, bigint, bigint, text [], double precision) IS 'Note a file that was copied into raw, in the transaction of the COPY.';
+COMMENT ON FUNCTION audit.log_load(text, text, bigint, text, bigint, bigint, text[], double precision) IS 'Note a file that was copied into raw, in the transaction of the COPY.';

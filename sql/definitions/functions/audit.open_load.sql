@@ -1,6 +1,6 @@
 -- audit.open_load: what a COPY has to know of its source; forgets what an earlier try of this run has noted.
 CREATE OR REPLACE FUNCTION audit.open_load(source text) RETURNS TABLE (
-    as_of date, columns text [], encoding text, delimiter text
+    as_of date, columns text[], encoding text, delimiter text
 )
 LANGUAGE sql VOLATILE
 SET search_path = ''
