@@ -15,14 +15,15 @@ help: ## show these lines
 run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
 	@$(VENV)/bin/python ops/run.py
 
-test: lint ## run lint and every test
-	@$(VENV)/bin/python -m pytest -q
+test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: just those tests)
+	@$(VENV)/bin/python -m pytest -q $(if $(K),-k '$(subst .,\.,$(K))')
 
 lint: $(DEV) ## check SQL, Python, types, migrations and the compose file
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/sqlfluff lint --processes 0 sql tests
 	@$(VENV)/bin/squawk sql/migrations/*.sql
+	@$(VENV)/bin/docker-compose config --quiet --no-interpolate
 
 format: $(DEV) ## put SQL and Python into the project's style
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
@@ -61,3 +62,13 @@ $(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements/dev.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --no-deps --requirement requirements/fixtures.txt
 	@cp $< $@
+
+secrets: .env ## write .env: random passwords for docker compose (one that is there stays)
+.env:
+	@$(PYTHON) -c 'import os, secrets; \
+	names = "POSTGRES_PASSWORD AIRFLOW_DB_PASSWORD LTV_PIPELINE_PASSWORD AIRFLOW_ADMIN_PASSWORD AIRFLOW_SECRET_KEY".split(); \
+	values = {name: secrets.token_urlsafe(24) for name in names}; \
+	values |= {"AIRFLOW_JWT_SECRET": secrets.token_urlsafe(64), "AIRFLOW_FERNET_KEY": secrets.token_urlsafe(32) + "="}; \
+	file = os.open("$@", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600); \
+	os.write(file, "".join(f"{name}={value}\n" for name, value in values.items()).encode())'
+	@echo 'Wrote $@; the web page opens with admin and the AIRFLOW_ADMIN_PASSWORD in it.'

@@ -178,7 +178,7 @@ def make_orders(rng: Random, customers: Sequence[tuple[list[str], date]]) -> lis
         Order(date(2024, 3, 7), "112", "Tablet", "1,200"),
         Order(date(2024, 11, 21), "140", "Power bank", "-24.50"),
         Order(date(2025, 6, 18), "999", "Router", "64.90"),
-        Order(date(2026, 3, 15), "260", "Smartphone", "219.90"),
+        Order(date(2052, 12, 15), "260", "Smartphone", "219.90"),
     ]
     orders.sort(key=lambda order: order.day)
     for number, order in enumerate(orders, start=1):

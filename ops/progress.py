@@ -22,12 +22,12 @@ class Progress:
         self.failed = False
 
     @hookimpl
-    def on_task_instance_running(self, previous_state: Any, task_instance: Any) -> None:
+    def on_task_instance_running(self, task_instance: Any) -> None:
         """Remember when a task has started."""
         self.started[task_instance.task_id] = time.monotonic()
 
     @hookimpl
-    def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:
+    def on_task_instance_success(self, task_instance: Any) -> None:
         """Print the task, its time, and its rows or its verdict."""
         with psycopg.connect(self.url) as connection:
             rows, said = connection.execute(
@@ -39,7 +39,7 @@ class Progress:
         self.line(task_instance.task_id, "green", said or ("" if rows is None else f"{rows:,} rows"))
 
     @hookimpl
-    def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
+    def on_task_instance_failed(self, task_instance: Any, error: Any) -> None:
         """Print the task, its error, and the file that it ran."""
         is_final = task_instance.state == "failed"
         self.failed = self.failed or is_final

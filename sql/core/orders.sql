@@ -31,13 +31,12 @@ WITH moved AS (
 ),
 
 stale AS (
-    INSERT INTO core.stale_customers AS known (customer_id, lost_order)
+    INSERT INTO core.stale_customers (customer_id, lost_order)
     SELECT DISTINCT
         moved.customer_id,
         true AS lost_order
     FROM moved
-    ON CONFLICT (customer_id) DO UPDATE SET lost_order = true
-    WHERE NOT known.lost_order
+    ON CONFLICT (customer_id) DO UPDATE SET lost_order = excluded.lost_order
 )
 
 SELECT audit.book('core.orders', count(*), -count(*), -sum(moved.price)) FROM moved;
