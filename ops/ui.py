@@ -1,6 +1,7 @@
 """Start Airflow with its web page on this machine, with the daily schedule on: `make ui`.
 
-It runs until it is interrupted. UI_PORT (8080 unless told) comes from the environment.
+It runs until it is interrupted. UI_PORT (8080 unless told) comes from the environment. Airflow's own `standalone`
+would open two more ports to every network; these three processes listen on 127.0.0.1 alone.
 """
 
 import json
@@ -11,12 +12,14 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from types import FrameType
 
 import airflow_home
 import server
 
 LOG = server.LOCAL / "airflow" / "ui.log"
 PASSWORDS = airflow_home.HOME / "simple_auth_manager_passwords.json.generated"
+PROCESSES = (["api-server"], ["scheduler", "--skip-serve-logs"], ["dag-processor"])
 
 
 def is_healthy(address: str) -> bool:
@@ -29,8 +32,25 @@ def is_healthy(address: str) -> bool:
     return all(parts[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
 
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End the processes and whatever they have started."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Take a request to end for a Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
-    """Start Airflow, say where it is, and wait; return its exit code."""
+    """Start Airflow, say where it is, and wait; return 0 once it is told to stop, 1 when a part of it has ended."""
     port = os.environ.get("UI_PORT") or "8080"
     address = f"http://127.0.0.1:{port}"
     airflow_home.prepare()
@@ -38,31 +58,36 @@ def main() -> int:
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=port,
         AIRFLOW__API__BASE_URL=address,
+        AIRFLOW__API__WORKERS="1",
         AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{address}/execution/",
         AIRFLOW__CORE__EXECUTOR="LocalExecutor",
-        AIRFLOW__API__WORKERS="1",
     )
+    signal.signal(signal.SIGTERM, interrupt)
     airflow = Path(sys.executable).with_name("airflow")
-    with os.fdopen(os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
-        standalone = subprocess.Popen([airflow, "standalone"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    signal.signal(signal.SIGTERM, lambda *_: standalone.send_signal(signal.SIGINT))
+    processes: list[subprocess.Popen[bytes]] = []
     print("Airflow is starting ...", flush=True)
-    deadline = time.monotonic() + 180
-    while not is_healthy(address):
-        if standalone.poll() is not None or time.monotonic() > deadline:
-            standalone.terminate()
-            print(f"Airflow did not start; its log: {LOG}", file=sys.stderr)
-            return 1
-        time.sleep(1)
-    password = json.loads(PASSWORDS.read_text())["admin"]
-    print(
-        f"Airflow: {address}\nLogin:   admin\nPassword: {password}\nThe daily schedule is on. Stop with Ctrl-C.",
-        flush=True,
-    )
     try:
-        return standalone.wait()
+        with os.fdopen(os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
+            processes += [
+                subprocess.Popen(
+                    [airflow, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+                for arguments in PROCESSES
+            ]
+        is_announced = False
+        while all(process.poll() is None for process in processes):
+            if not is_announced and is_healthy(address):
+                password = json.loads(PASSWORDS.read_text())["admin"]
+                print(f"Airflow:  {address}\nLogin:    admin\nPassword: {password}", flush=True)
+                print("The daily schedule is on. Stop with Ctrl-C.", flush=True)
+                is_announced = True
+            time.sleep(1)
+        print(f"Airflow has ended; its log: {LOG}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        return standalone.wait()
+        return 0
+    finally:
+        stop(processes)
 
 
 if __name__ == "__main__":
