@@ -41,10 +41,14 @@ SELECT
         + (held.amount_now <> ledger.amount_before + ledger.amount_change)::integer
         + missing.lines,
         checked_rows => held.rows_now,
-        example => format(
-            '%s + %s rows and %s + %s expected, %s rows and %s found; customer_id %s not as delivered',
-            ledger.rows_before, ledger.rows_change, ledger.amount_before, ledger.amount_change,
-            held.rows_now, held.amount_now, missing.example
+        example => concat_ws(
+            '; ',
+            format(
+                '%s + %s rows and %s + %s expected, %s rows and %s found',
+                ledger.rows_before, ledger.rows_change, ledger.amount_before, ledger.amount_change,
+                held.rows_now, held.amount_now
+            ),
+            'customer_id ' || missing.example || ' not as delivered'
         )
     ) AS reconciles
 FROM held

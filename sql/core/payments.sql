@@ -34,20 +34,24 @@ WITH strayed AS (
         AND orders.customer_id <> kept.customer_id
     RETURNING
         kept.payment_id, orders.customer_id, kept.order_id, kept.payment_date, kept.amount
+),
+
+followed AS (
+    INSERT INTO core.payments (
+        payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at
+    )
+    SELECT
+        strayed.payment_id,
+        strayed.customer_id,
+        strayed.order_id,
+        strayed.payment_date,
+        strayed.amount,
+        (SELECT audit.run_no()) AS run_no,
+        now() AS updated_at
+    FROM strayed
 )
 
-INSERT INTO core.payments (
-    payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at
-)
-SELECT
-    strayed.payment_id,
-    strayed.customer_id,
-    strayed.order_id,
-    strayed.payment_date,
-    strayed.amount,
-    (SELECT audit.run_no()) AS run_no,
-    now() AS updated_at
-FROM strayed;
+SELECT audit.book('core.payments', 2 * count(*), 0, 0) FROM strayed;
 
 -- A correction can move a payment to an order of another customer: the row at the old one goes first.
 WITH moved AS (

@@ -4,7 +4,7 @@ SELECT
         claim => 'core.payments__have_their_order',
         bad_rows => count(*) FILTER (WHERE orders.order_id IS NULL),
         checked_rows => count(*),
-        example => format('payment %s', min(payments.payment_id) FILTER (WHERE orders.order_id IS NULL))
+        example => 'payment ' || min(payments.payment_id) FILTER (WHERE orders.order_id IS NULL)
     ) AS have_their_order
 FROM core.payments
 LEFT JOIN core.orders

@@ -43,7 +43,7 @@ SELECT
     customers.customer_id,
     coalesce(observed.total_orders, 0) AS total_orders,
     coalesce(observed.total_amount, 0)::numeric(18, 2) AS total_amount,
-    (observed.total_amount / observed.total_orders)::numeric(14, 2) AS avg_order_value,
+    (observed.total_amount / observed.total_orders)::numeric(18, 2) AS avg_order_value,
     coalesce(observed.total_amount * lifespan.years * 12 / observed.months, 0)::numeric(18, 2) AS ltv,
     observed.first_order_date,
     observed.last_order_date,

@@ -20,6 +20,6 @@ SELECT
         claim => 'intermediate.customer_ltv__covers_every_customer',
         bad_rows => count(*) FILTER (WHERE NOT covered.is_covered),
         checked_rows => count(*),
-        example => format('customer %s', min(covered.customer_id) FILTER (WHERE NOT covered.is_covered))
+        example => 'customer ' || min(covered.customer_id) FILTER (WHERE NOT covered.is_covered)
     ) AS covers_every_customer
 FROM covered;

@@ -27,6 +27,6 @@ SELECT
         claim => 'intermediate.customer_ltv__is_the_product_of_its_parts',
         bad_rows => count(*) FILTER (WHERE compared.is_the_product IS NOT true),
         checked_rows => count(*),
-        example => format('customer %s', min(compared.customer_id) FILTER (WHERE compared.is_the_product IS NOT true))
+        example => 'customer ' || min(compared.customer_id) FILTER (WHERE compared.is_the_product IS NOT true)
     ) AS is_the_product_of_its_parts
 FROM compared;

@@ -6,12 +6,9 @@ SELECT
             WHERE (candidate.total_orders >= 0 AND candidate.total_amount >= 0 AND candidate.ltv >= 0) IS NOT true
         ),
         checked_rows => count(*),
-        example => format(
-            'customer %s',
-            min(candidate.customer_id) FILTER (
-                WHERE
-                (candidate.total_orders >= 0 AND candidate.total_amount >= 0 AND candidate.ltv >= 0) IS NOT true
-            )
+        example => 'customer ' || min(candidate.customer_id) FILTER (
+            WHERE
+            (candidate.total_orders >= 0 AND candidate.total_amount >= 0 AND candidate.ltv >= 0) IS NOT true
         )
     ) AS not_negative
 FROM intermediate.customer_ltv AS candidate;

@@ -123,7 +123,7 @@ USING (
         ) AS has_changes
 ) AS latest
     ON known.only_row
-WHEN MATCHED AND (latest.has_changes OR known.as_of <> latest.as_of) THEN
+WHEN MATCHED AND known.published_at <> now() AND (latest.has_changes OR known.as_of <> latest.as_of) THEN
     UPDATE
         SET
             as_of = latest.as_of,

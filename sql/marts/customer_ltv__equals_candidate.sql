@@ -31,6 +31,6 @@ SELECT
         claim => 'marts.customer_ltv__equals_candidate',
         bad_rows => count(*),
         checked_rows => (SELECT count(*) FROM intermediate.customer_ltv),
-        example => format('customer %s', min(different.customer_id))
+        example => 'customer ' || min(different.customer_id)
     ) AS equals_candidate
 FROM different;

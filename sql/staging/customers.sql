@@ -6,20 +6,16 @@
 DROP TABLE IF EXISTS staging.customers;
 
 CREATE UNLOGGED TABLE staging.customers AS
-WITH tokens AS (
-    SELECT sources.null_tokens FROM audit.sources WHERE sources.source = 'customer_data'
-),
-
-cleaned AS (
+WITH cleaned AS (
     SELECT
         customer_data.line_no,
-        audit.cleaned(customer_data.customer_id, (SELECT tokens.null_tokens FROM tokens)) AS customer_id,
-        audit.cleaned(customer_data.first_name, (SELECT tokens.null_tokens FROM tokens)) AS first_name,
-        audit.cleaned(customer_data.last_name, (SELECT tokens.null_tokens FROM tokens)) AS last_name,
-        lower(audit.cleaned(customer_data.email, (SELECT tokens.null_tokens FROM tokens))) AS email,
-        audit.cleaned(customer_data.country, (SELECT tokens.null_tokens FROM tokens)) AS country,
-        audit.cleaned(customer_data.gender, (SELECT tokens.null_tokens FROM tokens)) AS gender,
-        audit.cleaned(customer_data.date_of_birth, (SELECT tokens.null_tokens FROM tokens)) AS date_of_birth
+        audit.cleaned(customer_data.customer_id, (SELECT audit.null_tokens('customer_data'))) AS customer_id,
+        audit.cleaned(customer_data.first_name, (SELECT audit.null_tokens('customer_data'))) AS first_name,
+        audit.cleaned(customer_data.last_name, (SELECT audit.null_tokens('customer_data'))) AS last_name,
+        lower(audit.cleaned(customer_data.email, (SELECT audit.null_tokens('customer_data')))) AS email,
+        audit.cleaned(customer_data.country, (SELECT audit.null_tokens('customer_data'))) AS country,
+        audit.cleaned(customer_data.gender, (SELECT audit.null_tokens('customer_data'))) AS gender,
+        audit.cleaned(customer_data.date_of_birth, (SELECT audit.null_tokens('customer_data'))) AS date_of_birth
     FROM raw.customer_data
     -- a fence: each field is cleaned once, however often it is looked at below
     OFFSET 0 -- noqa: AM09
@@ -42,7 +38,7 @@ judged AS (
                 THEN 'customer_id not_a_whole_number: digits only, no leading zero'
             WHEN email NOT LIKE '_%@%_'
                 THEN 'email not_an_address: something@somewhere'
-            WHEN NOT audit.is_day(date_of_birth)
+            WHEN date_of_birth IS NOT NULL AND NOT audit.is_day(date_of_birth)
                 THEN 'date_of_birth not_a_day: YYYY-MM-DD'
             WHEN date_of_birth::date < '1900-01-01'
                 THEN 'date_of_birth too_early: before 1900'

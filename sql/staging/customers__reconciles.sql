@@ -3,13 +3,15 @@ SELECT
     audit.verdict(
         claim => 'staging.customers__reconciles',
         bad_rows => sum(
-            abs(loads.records - loads.good - loads.superseded - loads.rejected - loads.waiting)
+            abs(
+                loads.records - coalesce(loads.good + loads.superseded + loads.rejected + loads.waiting, 0)
+            )
         ) + abs(
             sum(loads.records) - (SELECT count(*) FROM staging.customers WHERE customers.line_no > 0)
         ),
         checked_rows => sum(loads.records),
         example => min(loads.file) FILTER (
-            WHERE loads.records <> loads.good + loads.superseded + loads.rejected + loads.waiting
+            WHERE loads.records IS DISTINCT FROM loads.good + loads.superseded + loads.rejected + loads.waiting
         )
     ) AS reconciles
 FROM audit.loads

@@ -6,11 +6,7 @@
 DROP TABLE IF EXISTS staging.orders;
 
 CREATE UNLOGGED TABLE staging.orders AS
-WITH tokens AS (
-    SELECT sources.null_tokens FROM audit.sources WHERE sources.source = 'order_data'
-),
-
-received AS (
+WITH received AS (
     SELECT
         order_data.line_no,
         order_data.order_id,
@@ -38,11 +34,11 @@ received AS (
 cleaned AS (
     SELECT
         line_no,
-        audit.cleaned(order_id, (SELECT tokens.null_tokens FROM tokens)) AS order_id,
-        audit.cleaned(customer_id, (SELECT tokens.null_tokens FROM tokens)) AS customer_id,
-        audit.cleaned(order_date, (SELECT tokens.null_tokens FROM tokens)) AS order_date,
-        audit.cleaned(product, (SELECT tokens.null_tokens FROM tokens)) AS product,
-        audit.cleaned(price, (SELECT tokens.null_tokens FROM tokens)) AS price
+        audit.cleaned(order_id, (SELECT audit.null_tokens('order_data'))) AS order_id,
+        audit.cleaned(customer_id, (SELECT audit.null_tokens('order_data'))) AS customer_id,
+        audit.cleaned(order_date, (SELECT audit.null_tokens('order_data'))) AS order_date,
+        audit.cleaned(product, (SELECT audit.null_tokens('order_data'))) AS product,
+        audit.cleaned(price, (SELECT audit.null_tokens('order_data'))) AS price
     FROM received
     -- a fence: each field is cleaned once, however often it is looked at below
     OFFSET 0 -- noqa: AM09

@@ -4,7 +4,7 @@ SELECT
         claim => 'staging.orders__price_not_negative',
         bad_rows => count(*) FILTER (WHERE orders.price < 0 OR orders.price IS NULL),
         checked_rows => count(*),
-        example => format('order %s', min(orders.order_id) FILTER (WHERE orders.price < 0 OR orders.price IS NULL))
+        example => 'order ' || min(orders.order_id) FILTER (WHERE orders.price < 0 OR orders.price IS NULL)
     ) AS price_not_negative
 FROM staging.orders
 WHERE orders.reason IS NULL;

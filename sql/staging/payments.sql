@@ -6,11 +6,7 @@
 DROP TABLE IF EXISTS staging.payments;
 
 CREATE UNLOGGED TABLE staging.payments AS
-WITH tokens AS (
-    SELECT sources.null_tokens FROM audit.sources WHERE sources.source = 'payment_data'
-),
-
-received AS (
+WITH received AS (
     SELECT
         payment_data.line_no,
         payment_data.payment_id,
@@ -38,11 +34,11 @@ received AS (
 cleaned AS (
     SELECT
         line_no,
-        audit.cleaned(payment_id, (SELECT tokens.null_tokens FROM tokens)) AS payment_id,
-        audit.cleaned(customer_id, (SELECT tokens.null_tokens FROM tokens)) AS customer_id,
-        audit.cleaned(order_id, (SELECT tokens.null_tokens FROM tokens)) AS order_id,
-        audit.cleaned(payment_date, (SELECT tokens.null_tokens FROM tokens)) AS payment_date,
-        audit.cleaned(amount, (SELECT tokens.null_tokens FROM tokens)) AS amount
+        audit.cleaned(payment_id, (SELECT audit.null_tokens('payment_data'))) AS payment_id,
+        audit.cleaned(customer_id, (SELECT audit.null_tokens('payment_data'))) AS customer_id,
+        audit.cleaned(order_id, (SELECT audit.null_tokens('payment_data'))) AS order_id,
+        audit.cleaned(payment_date, (SELECT audit.null_tokens('payment_data'))) AS payment_date,
+        audit.cleaned(amount, (SELECT audit.null_tokens('payment_data'))) AS amount
     FROM received
     -- a fence: each field is cleaned once, however often it is looked at below
     OFFSET 0 -- noqa: AM09
@@ -110,8 +106,18 @@ SELECT
             THEN typed.reason
         WHEN coalesce(delivered.customer_id, kept.customer_id) IS NULL
             THEN 'order_id waits: its order has not arrived'
-        WHEN coalesce(delivered.customer_id, kept.customer_id) <> typed.customer_id
-            THEN 'customer_id disagrees: the order belongs to another customer'
+        WHEN coalesce(delivered.customer_id, kept.customer_id) = typed.customer_id
+            THEN NULL
+        WHEN
+            EXISTS (
+                SELECT FROM staging.orders AS moving
+                WHERE
+                    moving.order_id = typed.order_id
+                    AND moving.customer_id = typed.customer_id
+                    AND moving.reason LIKE '% waits:%'
+            )
+            THEN 'order_id waits: its order waits to move to this customer'
+        ELSE 'customer_id disagrees: the order belongs to another customer'
     END AS reason
 FROM typed
 LEFT JOIN staging.orders AS delivered

@@ -37,7 +37,7 @@ BEGIN
             run_no, claim, verdict, bad_rows, checked_rows, observed_share, fail_over, warn_over, example, said
         ) VALUES (
             entered, claim, verdict, coalesce(bad_rows, 0), coalesce(checked_rows, 0), share,
-            fail_over, warn_over, example, said
+            coalesce(fail_over, 0), warn_over, example, said
         )
         ON CONFLICT ON CONSTRAINT check_results_pkey DO UPDATE
         SET

@@ -1,0 +1,326 @@
+"""What several tests share: a whole run without Airflow's overhead, deliveries, and homes for Airflow."""
+
+import atexit
+import copy
+import csv
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import airflow_home
+import psycopg
+import pytest
+import server
+from conftest import ROOT, database_url, janitor
+from psycopg import sql
+from sql_files import SQL, deployed_fingerprint, fingerprint
+
+if "AIRFLOW_HOME" not in os.environ:
+    # Airflow writes into its home as soon as it is imported; that must not be the home of whoever runs the tests.
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="ltv-airflow-")
+    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+AIRFLOW = Path(sys.executable).with_name("airflow")
+COLUMNS = {
+    "customer_data": ["customer_id", "first_name", "last_name", "email", "country", "gender", "date_of_birth"],
+    "order_data": ["order_id", "customer_id", "order_date", "product", "price"],
+    "payment_data": ["payment_id", "customer_id", "order_id", "payment_date", "amount"],
+}
+
+
+class CheckFailedError(Exception):
+    """A check was false; the message is what it said."""
+
+
+@contextmanager
+def warehouse_of(cluster: server.Server, template: str, name: str) -> Iterator[str]:
+    """A migrated warehouse for as long as the block lasts; yields its URL."""
+    with janitor(cluster, name, template_dbname=template):
+        with psycopg.connect(database_url(cluster, name, admin=True), autocommit=True) as connection:
+            connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO ltv_pipeline").format(sql.Identifier(name)))
+        yield database_url(cluster, name)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def deliver(folder: Path, **sources: Iterable[Sequence[object]]) -> Path:
+    """Write the rows of customer_data, order_data and payment_data as CSV files; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for source, rows in sources.items():
+        write_csv(folder / f"{source}.csv", COLUMNS[source], rows)
+    return folder
+
+
+def customer(customer_id: object, **fields: object) -> list[object]:
+    """A good line of customer_data, with the fields that the test cares about."""
+    usual = {"first_name": "Ann", "last_name": "Uwase", "email": f"c{customer_id}@example.com", "country": "Rwanda"}
+    known = {"customer_id": customer_id, **usual, "gender": "Female", "date_of_birth": "1990-05-17", **fields}
+    return [known[column] for column in COLUMNS["customer_data"]]
+
+
+def fetch(url: str, statement: str, parameters: object = None) -> list[tuple]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+def execute(url: str, statement: str, parameters: object = None) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statement, parameters)
+
+
+def rows_of(url: str, *schemas: str, place: bool = True) -> dict[str, list[str]]:
+    """Every row of every table in the schemas, with the place where it lies and the transaction that wrote it."""
+    written = "ctid, xmin, " if place else ""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "SELECT schemaname, tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (%s) ORDER BY 1, 2",
+            [list(schemas)],
+        ).fetchall()
+        return {
+            ".".join(table): sorted(
+                row
+                for (row,) in connection.execute(
+                    sql.SQL("SELECT row({}kept.*)::text FROM {} AS kept").format(
+                        sql.SQL(written), sql.Identifier(*table)
+                    )
+                )
+            )
+            for table in tables
+        }
+
+
+def begin(url: str, as_of: str, run_id: str) -> None:
+    """Open a run as the DAG's first task does."""
+    execute(
+        url,
+        "SELECT audit.begin_run(%s, %s, now(), %s, %s)",
+        [run_id, as_of, deployed_fingerprint(), fingerprint([SQL])],
+    )
+
+
+@functools.cache
+def tasks() -> list:
+    """The DAG's tasks in an order that its arrows allow."""
+    from customer_ltv import dag
+
+    return list(dag.topological_sort())
+
+
+def run_task(connection: psycopg.Connection, task: object, folder: Path | str, run_id: str) -> bool:
+    """What the task does after `begin`, in the connection's transaction; return False for a false check."""
+    from copy_csv import CopyCsvOperator
+    from in_run import CheckSqlOperator
+
+    if isinstance(task, CopyCsvOperator):
+        loading = copy.copy(task)
+        loading.folder = str(folder)
+        loading.load(connection, run_id)
+        return True
+    connection.execute("SELECT audit.enter_run(%s)", [run_id])
+    if task.task_id == "end":
+        connection.execute(task.sql, {"run": run_id})
+        return True
+    statements = (SQL / Path(*task.task_id.split("."))).with_suffix(".sql").read_text()
+    with connection.cursor() as cursor:
+        cursor.execute(statements)
+        if isinstance(task, CheckSqlOperator):
+            return all(cursor.fetchone())
+        task.leave_run(cursor)
+    return True
+
+
+def run_pipeline(url: str, folder: Path | str, as_of: str, run_id: str = "run") -> None:
+    """Run every task of the DAG, one transaction each, in the DAG's order; raise on the first false check.
+
+    As in Airflow, a false check's verdict is kept and a failure closes the run as failed.
+    """
+    begin(url, as_of, run_id)
+    with psycopg.connect(url) as connection:
+        for task in tasks():
+            if task.task_id == "begin":
+                continue
+            try:
+                with connection.transaction():
+                    holds = run_task(connection, task, folder, run_id)
+                if not holds:
+                    (said,) = connection.execute(
+                        "SELECT said FROM audit.check_results WHERE claim = %s ORDER BY run_no DESC LIMIT 1",
+                        [task.task_id],
+                    ).fetchone()
+                    raise CheckFailedError(said)
+            except Exception as error:
+                connection.rollback()
+                connection.execute("SELECT audit.fail_run(%s, %s, %s)", [run_id, task.task_id, str(error)])
+                connection.commit()
+                raise
+
+
+def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
+    """The environment for Airflow in a process of its own, as `make run` and `make ui` have it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return {**inherited, **airflow_home.settings(warehouse_url), "AIRFLOW_HOME": str(home), "HOME": str(home)}
+
+
+@functools.cache
+def migrated_home(factory: pytest.TempPathFactory) -> Path:
+    """A home of Airflow's whose metadata database is new; copy it."""
+    home = factory.mktemp("airflow")
+    done = subprocess.run(
+        [AIRFLOW, "db", "migrate"], env=airflow_settings(home, ""), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return home
+
+
+def new_airflow_home(factory: pytest.TempPathFactory) -> Path:
+    """A home of Airflow's that is nobody else's."""
+    return shutil.copytree(migrated_home(factory), factory.mktemp("home") / "airflow")
+
+
+# What design.md, sections 3 and 5, says of a delivery, in plain Python: written from there and not from the SQL.
+
+BLANKS = " \t\r\n\f\v\u00a0\ufeff"
+NULL_TOKENS = {"", "NULL", "N/A", "NA", "NONE", "-", "\\N"}
+
+
+@dataclass
+class Line:
+    """A line of a delivery: what it says, as typed values, and its verdict: a rule's name, or None when it is good."""
+
+    line_no: int
+    key: int | None = None
+    rule: str | None = None
+    values: dict[str, object] = field(default_factory=dict)
+
+
+def cleaned(value: str | None) -> str | None:
+    value = (value or "").strip(BLANKS)
+    return None if value.upper() in NULL_TOKENS else value
+
+
+def as_id(value: str) -> int | None:
+    return int(value) if re.fullmatch(r"[1-9][0-9]{0,18}", value) and int(value) < 2**63 else None
+
+
+def as_day(value: str) -> date | None:
+    try:
+        return date.fromisoformat(value) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else None
+    except ValueError:
+        return None
+
+
+def as_amount(value: str) -> Decimal | None:
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]{0,2}|\.[0-9]{1,2})", value):
+        return None
+    return Decimal(value) if abs(Decimal(value)) < 10**12 else None
+
+
+FLAWS = {as_id: "not_a_whole_number", as_day: "not_a_day", as_amount: "not_an_amount"}
+
+
+def typed(line: Line, fields: dict[str, str | None], column: str, kind: object, *, needed: bool = True) -> None:
+    """Type one column; the first flaw of a line is its verdict."""
+    value = None if fields[column] is None else kind(fields[column])
+    line.values[column] = value
+    if line.rule is None and (needed or fields[column] is not None) and value is None:
+        line.rule = f"{column} {'missing' if fields[column] is None else FLAWS[kind]}"
+
+
+def refuse(line: Line, rule: str, when: bool) -> None:
+    if line.rule is None and when:
+        line.rule = rule
+
+
+def keep_the_last(lines: list[Line], key: str) -> None:
+    """Of the lines with one key the last wins; one that waits does not hold back a good one before it."""
+    good, all_usable = ({}, {})
+    for line in lines:
+        if line.rule is None:
+            good[line.key] = line.line_no
+        if line.rule is None or line.rule.endswith(" waits"):
+            all_usable[line.key] = line.line_no
+    for line in lines:
+        if line.rule is None or line.rule.endswith(" waits"):
+            winner = good if line.rule is None else all_usable
+            if line.line_no < winner[line.key]:
+                line.rule = f"{key} superseded"
+
+
+def judge_customers(rows: Iterable[tuple[int, dict[str, str | None]]], as_of: date) -> list[Line]:
+    lines = []
+    for line_no, received in rows:
+        fields = {column: cleaned(received[column]) for column in COLUMNS["customer_data"]}
+        line = Line(line_no, values=dict(fields))
+        email = fields["email"]
+        line.values["email"] = None if email is None else email.lower()
+        typed(line, fields, "customer_id", as_id)
+        refuse(line, "email not_an_address", email is not None and not re.fullmatch(r"(?s).+@.+", email))
+        typed(line, fields, "date_of_birth", as_day, needed=False)
+        born = line.values["date_of_birth"]
+        refuse(line, "date_of_birth too_early", born is not None and born < date(1900, 1, 1))
+        refuse(line, "date_of_birth in_the_future", born is not None and born > as_of)
+        line.key = line.values["customer_id"]
+        lines.append(line)
+    keep_the_last(lines, "customer_id")
+    return lines
+
+
+def judge_orders(rows: Iterable[tuple[int, dict[str, str | None]]], as_of: date, customers: set[int]) -> list[Line]:
+    """Judge the lines of order_data, in the order in which the later one wins, given the customers that are known."""
+    lines = []
+    for line_no, received in rows:
+        fields = {column: cleaned(received[column]) for column in COLUMNS["order_data"]}
+        line = Line(line_no, values=dict(fields))
+        typed(line, fields, "order_id", as_id)
+        typed(line, fields, "customer_id", as_id)
+        typed(line, fields, "order_date", as_day)
+        typed(line, fields, "price", as_amount)
+        refuse(line, "price negative", line.rule is None and line.values["price"] < 0)
+        refuse(line, "order_date waits", line.rule is None and line.values["order_date"] > as_of)
+        refuse(line, "customer_id waits", line.values["customer_id"] not in customers)
+        line.key = line.values["order_id"]
+        lines.append(line)
+    keep_the_last(lines, "order_id")
+    return lines
+
+
+def judge_payments(
+    rows: Iterable[tuple[int, dict[str, str | None]]], as_of: date, orders: dict[int, int]
+) -> list[Line]:
+    """Judge the lines of payment_data, given the orders that are known and whose they are."""
+    lines = []
+    for line_no, received in rows:
+        fields = {column: cleaned(received[column]) for column in COLUMNS["payment_data"]}
+        line = Line(line_no)
+        typed(line, fields, "payment_id", as_id)
+        typed(line, fields, "customer_id", as_id)
+        typed(line, fields, "order_id", as_id)
+        typed(line, fields, "payment_date", as_day)
+        typed(line, fields, "amount", as_amount)
+        refuse(line, "payment_date waits", line.rule is None and line.values["payment_date"] > as_of)
+        refuse(line, "order_id waits", line.values["order_id"] not in orders)
+        refuse(
+            line,
+            "customer_id disagrees",
+            line.rule is None and orders[line.values["order_id"]] != line.values["customer_id"],
+        )
+        line.key = line.values["payment_id"]
+        lines.append(line)
+    keep_the_last(lines, "payment_id")
+    return lines
+
+
+__all__ = ["AIRFLOW", "COLUMNS", "ROOT", "SQL"]

@@ -1,0 +1,302 @@
+"""make migrate: from nothing, again, from every earlier version with rows in its tables, and when something fails."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import migrate
+import psycopg
+import pytest
+import server
+import sql_files
+from conftest import database_url
+from psycopg import sql
+from support import ROOT, SQL, customer, deliver, execute, fetch, run_pipeline
+
+# The roles are the server's, not a database's: the template's making makes them.
+pytestmark = pytest.mark.usefixtures("template")
+
+MIGRATIONS = sorted((SQL / "migrations").glob("*.sql"))
+DOWN = "-- migrate:down\n"
+NewDatabase = Callable[..., str]
+
+# A row for every table that the migrations make, in the order in which their keys need each other.
+ROWS = {
+    "audit.sources": """(source, entity, columns, kind, encoding, delimiter, null_tokens, max_reject_share,
+        max_waiting_share, max_volume_fall, max_total_change)
+        VALUES ('refund_data', 'refunds', '{refund_id}', 'delta', 'UTF8', ',', '{}', 0.05, 0.05, 0.1, 0.5)""",
+    "audit.deployments": "(fingerprint) VALUES ('an earlier one')",
+    "audit.runs": "(dag_run_id, as_of, state, fingerprint) VALUES ('earlier', '2025-12-31', 'published', 'f')",
+    "audit.steps": "(run_no, task, rows_written, seconds) VALUES (1, 'core.orders', 1, 0.1)",
+    "audit.loads": """(run_no, source, file, bytes, sha256, first_line_no, records, loaded, extra_columns, seconds)
+        VALUES (1, 'refund_data', 'refund_data.csv', 1, '', 2, 1, 1, '{}', 0.1)""",
+    "audit.rejected_rows": """(source, file, line_no, fields, reason, first_run_no, last_run_no)
+        VALUES ('refund_data', 'refund_data.csv', 2, '{"refund_id": "x"}', 'refund_id waits: for its order', 1, 1)""",
+    "audit.ledger": "(run_no, table_name, rows_before, amount_before) VALUES (1, 'core.orders', 0, 0)",
+    "audit.check_results": """(run_no, claim, verdict, bad_rows, checked_rows, fail_over, said)
+        VALUES (1, 'core.orders__reconciles', 'passed', 0, 1, 0, 'it holds')""",
+    "core.customers": "(customer_id, first_name, run_no, updated_at) VALUES (1, 'Ann', 1, now())",
+    "core.orders": """(order_id, customer_id, order_date, price, run_no, updated_at)
+        VALUES (1, 1, '2025-01-01', 10, 1, now())""",
+    "core.payments": """(payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at)
+        VALUES (1, 1, 1, '2025-01-01', 10, 1, now())""",
+    "core.stale_customers": "(customer_id) VALUES (1)",
+    "core.customer_activity": """(customer_id, total_orders, total_amount, unpaid_amount, run_no, updated_at)
+        VALUES (1, 1, 10, 0, 1, now())""",
+    "marts.customer_ltv": """(customer_id, total_orders, total_amount, ltv, orders_per_year, avg_lifespan_years,
+        changed_as_of, run_no, updated_at) VALUES (1, 1, 10, 10, 1, 1, '2025-12-31', 1, now())""",
+    "marts.customer_ltv_history": """(customer_id, action, as_of, run_no, published_at)
+        VALUES (1, 'INSERT', '2025-12-31', 1, now())""",
+    "marts.freshness": "(as_of, published_at, run_no) VALUES ('2025-12-31', now(), 1)",
+}
+
+
+def kept_tables(url: str) -> list[str]:
+    """The tables that migrations make, but for their ledger."""
+    return [
+        table
+        for (table,) in fetch(
+            url,
+            """SELECT schemaname || '.' || tablename FROM pg_catalog.pg_tables
+            WHERE schemaname IN ('audit', 'core', 'marts') AND tablename <> 'schema_migrations' ORDER BY 1""",
+        )
+    ]
+
+
+def contents(url: str) -> dict[str, list[dict]]:
+    with psycopg.connect(url) as connection:
+        return {
+            table: [
+                row
+                for (row,) in connection.execute(
+                    sql.SQL("SELECT to_jsonb(kept) FROM {} AS kept ORDER BY 1").format(
+                        sql.Identifier(*table.split("."))
+                    )
+                )
+            ]
+            for table in kept_tables(url)
+        }
+
+
+def schema(cluster: server.Server, url: str) -> list[str]:
+    """What pg_dump says of everything but rows."""
+    done = subprocess.run(
+        [Path(cluster.binaries) / "pg_dump", "--schema-only", "--restrict-key=x", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make `make migrate` take another project's sql/; return that."""
+    shutil.copytree(SQL, folder / "sql")
+    monkeypatch.setattr(server, "ROOT", folder)
+    for module in (migrate, sql_files):
+        monkeypatch.setattr(module, "SQL", folder / "sql")
+    monkeypatch.setattr(sql_files, "ROOT", folder)
+    return folder / "sql"
+
+
+def test_from_nothing_and_a_second_time(new_database: NewDatabase, cluster: server.Server) -> None:
+    url = new_database()
+    migrate.migrate(url)
+    assert fetch(url, "SELECT version FROM audit.schema_migrations ORDER BY 1") == [
+        (path.name.split("_")[0],) for path in MIGRATIONS
+    ]
+    assert fetch(url, "SELECT source FROM audit.sources ORDER BY 1") == [
+        ("customer_data",),
+        ("order_data",),
+        ("payment_data",),
+    ]
+    assert set(ROWS) == set(kept_tables(url)), "teach this test the new table"
+    before, rows = schema(cluster, url), contents(url)
+    migrate.migrate(url)
+    assert schema(cluster, url) == before
+    after = contents(url)
+    assert len(after.pop("audit.deployments")) == len(rows.pop("audit.deployments")) + 1
+    assert after == rows
+
+
+@pytest.mark.parametrize("known", range(len(MIGRATIONS) + 1))
+def test_from_an_earlier_version_with_rows_in_its_tables(
+    known: int, new_database: NewDatabase, cluster: server.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    with monkeypatch.context() as patched:
+        earlier = use(tmp_path, patched)
+        for path in MIGRATIONS[known:]:
+            (earlier / "migrations" / path.name).unlink()
+        if known:
+            migrate.apply_migrations(url, is_encrypted=False)
+    for table, row in ROWS.items():
+        if table in kept_tables(url):
+            execute(url, f"INSERT INTO {table} {row}")
+    before = contents(url)
+    assert all(len(rows) == 1 for rows in before.values())
+    migrate.migrate(url)
+    after = contents(url)
+    assert set(after) == set(ROWS)
+    for table, (row,) in before.items():
+        assert any(as_text(row).items() <= as_text(kept).items() for kept in after[table]), table
+    fresh = new_database("ltv_fresh")
+    migrate.migrate(fresh)
+    assert schema(cluster, url) == schema(cluster, fresh)
+
+
+def as_text(row: dict) -> dict[str, str]:
+    return {column: json.dumps(value) for column, value in row.items()}
+
+
+def test_a_failing_definitions_file_is_named_and_nothing_is_applied(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    changed = use(tmp_path, monkeypatch)
+    migrate.migrate(url)
+    before = contents(url)
+    (changed / "definitions" / "functions" / "audit.aaa.sql").write_text(
+        "CREATE FUNCTION audit.aaa() RETURNS integer LANGUAGE sql RETURN 1;"
+    )
+    (changed / "definitions" / "functions" / "audit.broken.sql").write_text("CREATE FUNCTION audit.broken() RETURNS;")
+    with pytest.raises(SystemExit) as failed:
+        migrate.migrate(url)
+    assert str(failed.value).startswith(
+        'make migrate: sql/definitions/functions/audit.broken.sql: syntax error at or near ";"'
+    )
+    assert contents(url) == before
+    assert fetch(url, "SELECT to_regprocedure('audit.aaa()') IS NULL") == [(True,)]
+
+
+def test_a_failing_migration_is_named_and_leaves_nothing_behind(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    changed = use(tmp_path, monkeypatch)
+    (changed / "migrations" / "9998_good.sql").write_text(f"-- migrate:up\nCREATE TABLE core.good (a int);\n{DOWN}")
+    (changed / "migrations" / "9999_broken.sql").write_text(
+        f"-- migrate:up\nCREATE TABLE core.half (a int);\nCREATE TABLE core.broken (a nothing);\n{DOWN}"
+    )
+    with pytest.raises(SystemExit) as failed:
+        migrate.migrate(url)
+    assert str(failed.value).startswith("make migrate: ")
+    assert '"nothing" does not exist' in str(failed.value)
+    assert "9999_broken.sql" in str(failed.value)
+    assert fetch(url, "SELECT to_regclass('core.good') IS NOT NULL, to_regclass('core.half') IS NULL") == [(True, True)]
+    assert fetch(url, "SELECT max(version) FROM audit.schema_migrations") == [("9998",)]
+
+
+def test_migrations_only_go_forward() -> None:
+    for path in MIGRATIONS:
+        assert "RAISE EXCEPTION 'migrations only go forward" in path.read_text().partition("-- migrate:down")[2]
+
+
+def test_a_function_whose_file_has_gone_is_dropped(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    changed = use(tmp_path, monkeypatch)
+    extra = changed / "definitions" / "functions" / "core.extra.sql"
+    extra.write_text('CREATE OR REPLACE FUNCTION core."Ex""tra"(a int, b text) RETURNS int LANGUAGE sql RETURN a;')
+    migrate.migrate(url)
+    statement = (
+        "SELECT proname FROM pg_catalog.pg_proc WHERE pronamespace IN ('audit'::regnamespace, 'core'::regnamespace)"
+    )
+    known = set(fetch(url, statement))
+    assert ('Ex"tra',) in known
+    extra.unlink()
+    migrate.migrate(url)
+    assert set(fetch(url, statement)) == known - {('Ex"tra',)}
+    assert fetch(url, "SELECT count(*), count(DISTINCT fingerprint) FROM audit.deployments") == [(2, 2)]
+
+
+def test_begin_refuses_a_warehouse_that_is_behind(
+    warehouse: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = use(tmp_path, monkeypatch)
+    (changed / "migrations" / "9999_next.sql").write_text(f"-- migrate:up\nSELECT 1;\n{DOWN}")
+    statement = "SELECT audit.begin_run('late', '2026-01-31', now(), %s, '')"
+    with pytest.raises(psycopg.errors.RaiseException) as refused:
+        execute(warehouse, statement, [sql_files.deployed_fingerprint()])
+    assert refused.value.diag.message_primary == (
+        "the warehouse is not at the version of sql/migrations and sql/definitions that this DAG has"
+    )
+    assert refused.value.diag.message_hint == "Deploy them with: make migrate"
+    assert fetch(warehouse, "SELECT count(*) FROM audit.runs") == [(0,)]
+    migrate.migrate(warehouse)
+    execute(warehouse, statement, [sql_files.deployed_fingerprint()])
+    assert fetch(warehouse, "SELECT dag_run_id, state FROM audit.runs") == [("late", "open")]
+
+
+@pytest.fixture
+def owner_alone(cluster: server.Server, new_database: NewDatabase) -> Iterator[str]:
+    """The URL of an empty database by a login that owns it and is nothing else, on a server without our roles."""
+    url = new_database("ltv_owned")
+    admin_url = database_url(cluster, "postgres", admin=True)
+    roles = [role for (role,) in fetch(admin_url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'ltv\\_%'")]
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE shop LOGIN PASSWORD 'p@ss w/rd' NOSUPERUSER NOCREATEDB NOCREATEROLE")
+        connection.execute("ALTER DATABASE ltv_owned OWNER TO shop")
+        for role in roles:
+            connection.execute(
+                sql.SQL("ALTER ROLE {} RENAME TO {}").format(*map(sql.Identifier, (role, f"not_{role}")))
+            )
+        try:
+            yield f"postgresql://shop:p%40ss%20w%2Frd@127.0.0.1:{cluster.port}/ltv_owned"
+        finally:
+            for role in roles:
+                connection.execute(
+                    sql.SQL("ALTER ROLE {} RENAME TO {}").format(*map(sql.Identifier, (f"not_{role}", role)))
+                )
+            connection.execute("DROP DATABASE ltv_owned WITH (FORCE)")
+            connection.execute("DROP ROLE shop")
+    assert url
+
+
+def test_a_login_that_owns_the_database_suffices(owner_alone: str, tmp_path: Path) -> None:
+    migrate.migrate(owner_alone)
+    folder = deliver(
+        tmp_path,
+        customer_data=[customer(1)],
+        order_data=[[1, 1, "2025-01-01", "Phone", 10]],
+        payment_data=[[1, 1, 1, "2025-01-01", 10]],
+    )
+    run_pipeline(owner_alone, folder, "2026-01-31")
+    assert fetch(owner_alone, "SELECT customer_id, ltv::text FROM marts.customer_ltv") == [(1, "10.00")]
+    assert fetch(owner_alone, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user") == [
+        (False,)
+    ]
+
+
+def test_the_login_has_defaults_in_its_database(new_database: NewDatabase) -> None:
+    url = new_database()
+    migrate.migrate(url)
+    names = "statement_timeout", "lock_timeout", "client_connection_check_interval"
+    assert fetch(url, "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)) == [("10min", "30s", "2s")]
+
+
+def test_analysts_read_marts_and_nothing_else(new_database: NewDatabase, cluster: server.Server) -> None:
+    url, admin_url = new_database(), database_url(cluster, "ltv_test", admin=True)
+    migrate.migrate(url, admin_url)
+    with psycopg.connect(admin_url) as connection:
+        connection.execute("SET ROLE ltv_analyst")
+        assert connection.execute("SELECT count(*) FROM marts.customer_ltv").fetchone() == (0,)
+        for statement in ("TABLE core.customers", "TABLE audit.rejected_rows", "DELETE FROM marts.freshness"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(statement)
+    assert not fetch(
+        url,
+        """SELECT column_name FROM information_schema.columns
+        WHERE table_schema = 'marts' AND column_name IN ('email', 'date_of_birth', 'first_name', 'last_name')""",
+    )
+
+
+def test_squawk_finds_nothing() -> None:
+    squawk = Path(sys.executable).with_name("squawk")
+    done = subprocess.run([squawk, *MIGRATIONS], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert f"Found 0 issues in {len(MIGRATIONS)} files" in done.stdout + done.stderr
