@@ -6,6 +6,9 @@ import hashlib
 import io
 import re
 import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any, cast
 
 import psycopg
@@ -43,6 +46,32 @@ class MeasuredBytes(io.RawIOBase):
         self.digest.update(data)
         self.count += len(data)
         return len(data)
+
+
+@contextmanager
+def opened(path: ObjectStoragePath) -> Iterator[tuple[MeasuredBytes, IO[bytes]]]:
+    """Open a file; give the measure of its bytes as stored, and the stream of its text, unzipped if need be.
+
+    Raises BadFileError for a gzip file that is damaged or cut short.
+    """
+    with path.open("rb") as stored:  # type: ignore[no-untyped-call]
+        measured = MeasuredBytes(stored)
+        buffered = io.BufferedReader(measured, CHUNK_BYTES)
+        try:
+            yield measured, cast("IO[bytes]", gzip.GzipFile(fileobj=buffered)) if path.suffix == ".gz" else buffered
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise BadFileError(f"{path.name} is no whole gzip file: {error}") from None
+
+
+def line_of_open_quote(path: ObjectStoragePath) -> int:
+    """Return the line of the quote that is opened and never closed, 0 if there is none."""
+    line, quote_line = 1, 0
+    with opened(path) as (_, stream):
+        while piece := stream.readline(CHUNK_BYTES):
+            if piece.count(b'"') % 2:
+                quote_line = 0 if quote_line else line
+            line += piece.endswith(b"\n")
+    return quote_line
 
 
 def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
@@ -140,11 +169,7 @@ class CopyCsvOperator(BaseOperator):
         first_line_no = 2
         for path in find_files(self.folder.replace("{as_of}", as_of.isoformat()), self.source):
             started = time.monotonic()
-            with path.open("rb") as stored:  # type: ignore[no-untyped-call]
-                measured = MeasuredBytes(stored)
-                stream: IO[bytes] = io.BufferedReader(measured, CHUNK_BYTES)
-                if path.name.endswith(".gz"):
-                    stream = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+            with opened(path) as (measured, stream):
                 found = read_header(stream, path.name, encoding, delimiter)
                 check_header(found, columns, path.name)
                 extra = [column for column in found if column not in columns]
@@ -152,7 +177,7 @@ class CopyCsvOperator(BaseOperator):
                     connection.execute(
                         sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text").format(table, sql.Identifier(column))
                     )
-                records = self.copy(connection, table, found, stream, path.name, encoding, delimiter)
+                records = self.copy(connection, table, found, stream, path, encoding, delimiter)
             if not records:
                 raise BadFileError(f"{path.name} has a header and no records")
             if extra:
@@ -173,7 +198,7 @@ class CopyCsvOperator(BaseOperator):
         table: sql.Identifier,
         columns: list[str],
         stream: IO[bytes],
-        file: str,
+        path: ObjectStoragePath,
         encoding: str,
         delimiter: str,
     ) -> int:
@@ -196,6 +221,8 @@ class CopyCsvOperator(BaseOperator):
             except psycopg.DataError as error:
                 # The context quotes the row; only the number of its line may leave it.
                 at = re.search(r"line (\d+)", error.diag.context or "")
-                line = f" line {int(at[1]) + 1}" if at else ""
-                raise BadFileError(f"{file}{line}: {error.diag.message_primary}") from None
+                line = int(at[1]) + 1 if at else 0
+                if error.diag.message_primary == "unterminated CSV quoted field":
+                    line = line_of_open_quote(path) or line
+                raise BadFileError(f"{path.name} line {line}: {error.diag.message_primary}") from None
             return int(cursor.rowcount)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, Param, TaskGroup, chain_linear
 from copy_csv import CopyCsvOperator
-from in_run import CONN_ID, RETRY_WHAT_CAN_PASS, BeginRunOperator, CheckSqlOperator, RunSqlOperator, fail_run
+from in_run import CONN_ID, RETRY_WHAT_CAN_PASS, CheckSqlOperator, RunSqlOperator, RunStateOperator, fail_run
 from sql_files import ROOT, SQL, deployed_fingerprint, fingerprint, header
 
 FOLDER = "{{ var.value.get('ltv_source', '" + str(ROOT / "data") + "') }}"
@@ -63,7 +63,7 @@ with DAG(
         "on_failure_callback": fail_run,
     },
 ) as dag:
-    begin = BeginRunOperator(
+    begin = RunStateOperator(
         task_id="begin",
         sql="SELECT audit.begin_run(%(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s)",
         parameters={
@@ -73,10 +73,9 @@ with DAG(
             "deployed": deployed_fingerprint(),
             "fingerprint": fingerprint([SQL]),
         },
-        do_xcom_push=False,
         doc_md="Opens the run in audit.runs, or says in a sentence why it must not run.",
     )
-    end = RunSqlOperator(
+    end = RunStateOperator(
         task_id="end",
         sql="SELECT audit.end_run(%(run)s)",
         parameters={"run": "{{ run_id }}"},

@@ -80,8 +80,12 @@ class InRun(PlainErrors):
         return hook
 
 
-class BeginRunOperator(PlainErrors, SQLExecuteQueryOperator):
-    """Open the run."""
+class RunStateOperator(PlainErrors, SQLExecuteQueryOperator):
+    """Open or close the run, from outside it: a retry finds what the first try has done."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what SQLExecuteQueryOperator takes."""
+        super().__init__(do_xcom_push=False, **kwargs)
 
 
 class RunSqlOperator(InRun, SQLExecuteQueryOperator):

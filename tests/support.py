@@ -174,20 +174,19 @@ def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
     return {**inherited, **airflow_home.settings(warehouse_url), "AIRFLOW_HOME": str(home), "HOME": str(home)}
 
 
-@functools.cache
-def migrated_home(factory: pytest.TempPathFactory) -> Path:
-    """A home of Airflow's whose metadata database is new; copy it."""
-    home = factory.mktemp("airflow")
-    done = subprocess.run(
-        [AIRFLOW, "db", "migrate"], env=airflow_settings(home, ""), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return home
+migrated_homes: list[Path] = []
 
 
 def new_airflow_home(factory: pytest.TempPathFactory) -> Path:
-    """A home of Airflow's that is nobody else's."""
-    return shutil.copytree(migrated_home(factory), factory.mktemp("home") / "airflow")
+    """A home of Airflow's that is nobody else's, with a metadata database that is new."""
+    if not migrated_homes:
+        home = factory.mktemp("airflow")
+        done = subprocess.run(
+            [AIRFLOW, "db", "migrate"], env=airflow_settings(home, ""), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        migrated_homes.append(home)
+    return shutil.copytree(migrated_homes[0], factory.mktemp("home") / "airflow")
 
 
 # What design.md, sections 3 and 5, says of a delivery, in plain Python: written from there and not from the SQL.

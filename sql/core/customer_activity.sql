@@ -83,4 +83,5 @@ WHEN NOT MATCHED AND NOT computed.is_gone THEN INSERT (
     now()
 );
 
-TRUNCATE core.stale_customers;
+-- No TRUNCATE: it would wait for whoever reads the table, a backup for example.
+DELETE FROM core.stale_customers;

@@ -1,4 +1,4 @@
--- login_defaults: how the login that runs the pipeline works in this database: how long it waits, how it writes days.
+-- login_defaults: how long the login that runs the pipeline waits, in this database, before it gives up.
 -- Grain: one setting per line.
 -- Reads: nothing
 -- Write: defaults of the role that applies this file; a file that needs longer says so at its top with SET LOCAL.
@@ -10,6 +10,4 @@ BEGIN
     -- A task that was killed leaves no query behind for longer than this.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET client_connection_check_interval = ''2s''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = ''5min''', session_user, current_database());
-    -- Days are written back to be compared (audit.is_day).
-    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET datestyle = ''ISO, YMD''', session_user, current_database());
 END $$;

@@ -20,22 +20,30 @@ WITH lifespan AS (
     WHERE customer_activity.total_orders > 1
 ),
 
--- Whole months, at least twelve: one order yesterday is not 365 a year,
--- and a value does not drift from day to day.
-observed AS (
+payers AS (
     SELECT
         customer_activity.customer_id,
         customer_activity.total_orders,
         customer_activity.total_amount,
         customer_activity.first_order_date,
         customer_activity.last_order_date,
-        greatest(
-            12,
-            12 * extract(YEAR FROM age((SELECT audit.as_of()), customer_activity.first_order_date))
-            + extract(MONTH FROM age((SELECT audit.as_of()), customer_activity.first_order_date))
-        ) AS months
+        -- As timestamps without a zone: days know no summer time.
+        age((SELECT audit.as_of())::timestamp, customer_activity.first_order_date::timestamp) AS since_first_order
     FROM core.customer_activity
     WHERE customer_activity.total_orders > 0
+),
+
+-- Whole months, at least twelve: one order yesterday is not 365 a year,
+-- and a value does not drift from day to day.
+observed AS (
+    SELECT
+        customer_id,
+        total_orders,
+        total_amount,
+        first_order_date,
+        last_order_date,
+        greatest(12, 12 * extract(YEAR FROM since_first_order) + extract(MONTH FROM since_first_order)) AS months
+    FROM payers
 )
 
 -- One division, and it comes last: a quotient inside the product would lose the half cents.

@@ -17,7 +17,7 @@ unpaid AS (
 SELECT
     audit.verdict(
         claim => 'intermediate.customer_ltv__reconciles',
-        bad_rows => abs(candidates.total_amount + unpaid.amount - received.amount),
+        bad_rows => (candidates.total_amount + unpaid.amount <> received.amount)::integer,
         checked_rows => candidates.customers,
         example => format(
             '%s in the candidate, %s of unpaid orders, %s in core.payments',

@@ -5,6 +5,9 @@ SET statement_timeout = '60s';
 CREATE SCHEMA IF NOT EXISTS audit;
 COMMENT ON SCHEMA audit IS 'What the pipeline expects, did, refused and found: sources, runs, loads, rejects, checks.';
 
+COMMENT ON TABLE audit.schema_migrations IS 'The ledger of dbmate: which migrations have been applied. One row per migration.';
+COMMENT ON COLUMN audit.schema_migrations.version IS 'The number of the migration.';
+
 CREATE TABLE audit.sources (
     source text NOT NULL PRIMARY KEY,
     entity text NOT NULL UNIQUE,

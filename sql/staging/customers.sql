@@ -36,6 +36,16 @@ judged AS (
                 THEN 'customer_id missing: a customer needs a number'
             WHEN NOT audit.is_id(customer_id)
                 THEN 'customer_id not_a_whole_number: digits only, no leading zero'
+            WHEN audit.swallowed_a_line(first_name)
+                THEN 'first_name swallowed_a_line: a quote was opened and closed lines later'
+            WHEN audit.swallowed_a_line(last_name)
+                THEN 'last_name swallowed_a_line: a quote was opened and closed lines later'
+            WHEN audit.swallowed_a_line(email)
+                THEN 'email swallowed_a_line: a quote was opened and closed lines later'
+            WHEN audit.swallowed_a_line(country)
+                THEN 'country swallowed_a_line: a quote was opened and closed lines later'
+            WHEN audit.swallowed_a_line(gender)
+                THEN 'gender swallowed_a_line: a quote was opened and closed lines later'
             WHEN email NOT LIKE '_%@%_'
                 THEN 'email not_an_address: something@somewhere'
             WHEN date_of_birth IS NOT NULL AND NOT audit.is_day(date_of_birth)

@@ -1,6 +1,6 @@
 -- staging.orders: every line of this delivery's orders, typed where it can be, with its verdict.
 -- Grain: one row per line of order_data, and per row that waited for its customer or its day (line_no below 0).
--- Reads: raw.order_data, audit.rejected_rows, audit.sources, staging.customers, core.customers
+-- Reads: raw.order_data, audit.waiting_rows, audit.sources, staging.customers, core.customers
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.orders;
@@ -17,18 +17,14 @@ WITH received AS (
     FROM raw.order_data
     UNION ALL
     SELECT
-        -rejected_rows.rejected_row_id AS line_no,
-        rejected_rows.fields ->> 'order_id' AS order_id,
-        rejected_rows.fields ->> 'customer_id' AS customer_id,
-        rejected_rows.fields ->> 'order_date' AS order_date,
-        rejected_rows.fields ->> 'product' AS product,
-        rejected_rows.fields ->> 'price' AS price
-    FROM audit.rejected_rows
-    WHERE
-        rejected_rows.source = 'order_data'
-        AND rejected_rows.is_waiting
-        AND rejected_rows.released_run_no IS NULL
-        AND rejected_rows.superseded_run_no IS NULL
+        -waiting_rows.rejected_row_id AS line_no,
+        waiting_rows.fields ->> 'order_id' AS order_id,
+        waiting_rows.fields ->> 'customer_id' AS customer_id,
+        waiting_rows.fields ->> 'order_date' AS order_date,
+        waiting_rows.fields ->> 'product' AS product,
+        waiting_rows.fields ->> 'price' AS price
+    FROM audit.waiting_rows
+    WHERE waiting_rows.source = 'order_data'
 ),
 
 cleaned AS (
@@ -65,6 +61,8 @@ judged AS (
                 THEN 'order_date missing: an order needs a day'
             WHEN NOT audit.is_day(order_date)
                 THEN 'order_date not_a_day: YYYY-MM-DD'
+            WHEN audit.swallowed_a_line(product)
+                THEN 'product swallowed_a_line: a quote was opened and closed lines later'
             WHEN price IS NULL
                 THEN 'price missing: an order needs a price'
             WHEN NOT audit.is_amount(price)

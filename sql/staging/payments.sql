@@ -1,6 +1,6 @@
 -- staging.payments: every line of this delivery's payments, typed where it can be, with its verdict.
 -- Grain: one row per line of payment_data, and per row that waited for its order or its day (line_no below 0).
--- Reads: raw.payment_data, audit.rejected_rows, audit.sources, staging.orders, core.orders
+-- Reads: raw.payment_data, audit.waiting_rows, audit.sources, staging.orders, core.orders
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.payments;
@@ -17,18 +17,14 @@ WITH received AS (
     FROM raw.payment_data
     UNION ALL
     SELECT
-        -rejected_rows.rejected_row_id AS line_no,
-        rejected_rows.fields ->> 'payment_id' AS payment_id,
-        rejected_rows.fields ->> 'customer_id' AS customer_id,
-        rejected_rows.fields ->> 'order_id' AS order_id,
-        rejected_rows.fields ->> 'payment_date' AS payment_date,
-        rejected_rows.fields ->> 'amount' AS amount
-    FROM audit.rejected_rows
-    WHERE
-        rejected_rows.source = 'payment_data'
-        AND rejected_rows.is_waiting
-        AND rejected_rows.released_run_no IS NULL
-        AND rejected_rows.superseded_run_no IS NULL
+        -waiting_rows.rejected_row_id AS line_no,
+        waiting_rows.fields ->> 'payment_id' AS payment_id,
+        waiting_rows.fields ->> 'customer_id' AS customer_id,
+        waiting_rows.fields ->> 'order_id' AS order_id,
+        waiting_rows.fields ->> 'payment_date' AS payment_date,
+        waiting_rows.fields ->> 'amount' AS amount
+    FROM audit.waiting_rows
+    WHERE waiting_rows.source = 'payment_data'
 ),
 
 cleaned AS (

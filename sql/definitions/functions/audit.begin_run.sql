@@ -12,6 +12,7 @@ DECLARE
         nullif(begin_run.as_of, '')::date, (begin_run.due AT TIME ZONE 'Africa/Kigali')::date - 1
     );
     published_as_of date;
+    taken_as_of date;
     last_run audit.runs;
     begun integer;
 BEGIN
@@ -25,6 +26,11 @@ BEGIN
         RAISE EXCEPTION 'as_of % is in the future: today is %', day, today
             USING HINT = 'Start the run with an as_of of today or before.';
     END IF;
+    -- Two that begin at once do so one after the other.
+    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
+    -- Waits for tasks of the last run that still work: they hold its row (audit.enter_run).
+    SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
+
     SELECT freshness.as_of INTO published_as_of FROM marts.freshness;
     IF day < published_as_of THEN
         RAISE EXCEPTION 'as_of % is before %, the last day published', day, published_as_of
@@ -33,9 +39,13 @@ BEGIN
                 published_as_of
             );
     END IF;
-
-    -- Waits for tasks of the last run that still work: they hold its row (audit.enter_run).
-    SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
+    SELECT max(runs.as_of) INTO taken_as_of
+    FROM audit.runs
+    WHERE EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no);
+    IF day < taken_as_of THEN
+        RAISE EXCEPTION 'as_of % is before %, a day that core knows already, though it was not published', day, taken_as_of
+            USING HINT = format('Start a run with as_of %s or later, or use an empty warehouse.', taken_as_of);
+    END IF;
 
     IF last_run.dag_run_id = begin_run.dag_run_id THEN
         IF last_run.as_of <> day THEN
@@ -51,6 +61,7 @@ BEGIN
         WHERE runs.run_no = last_run.run_no;
         -- It starts from its first task: nothing that an earlier try built is taken for granted.
         DELETE FROM audit.steps WHERE steps.run_no = last_run.run_no;
+        DELETE FROM audit.check_results WHERE check_results.run_no = last_run.run_no;
         RETURN last_run.run_no;
     END IF;
 

@@ -9,16 +9,24 @@ BEGIN
         $sql$
         UPDATE audit.rejected_rows AS waited
         SET
-            released_run_no = CASE WHEN staged.reason IS NULL THEN $2 END,
-            superseded_run_no = CASE WHEN staged.reason IS NOT NULL THEN $2 END
-        FROM staging.%I AS staged
-        WHERE
-            staged.line_no < 0
-            AND waited.rejected_row_id = -staged.line_no
-            AND waited.source = $1
-            AND waited.last_run_no < $2
-            AND waited.released_run_no IS NULL
-            AND waited.superseded_run_no IS NULL
+            released_run_no = CASE WHEN tried.is_good THEN $2 END,
+            superseded_run_no = CASE WHEN NOT tried.is_good THEN $2 END
+        FROM (
+            SELECT
+                rejected_rows.rejected_row_id,
+                staged.line_no IS NOT NULL AND staged.reason IS NULL AS is_good
+            FROM audit.rejected_rows
+            INNER JOIN audit.sources ON rejected_rows.source = sources.source
+            LEFT JOIN staging.%I AS staged ON staged.line_no = -rejected_rows.rejected_row_id
+            WHERE
+                rejected_rows.source = $1
+                AND rejected_rows.is_waiting
+                AND rejected_rows.last_run_no < $2
+                AND rejected_rows.released_run_no IS NULL
+                AND rejected_rows.superseded_run_no IS NULL
+                AND (staged.line_no IS NOT NULL OR sources.kind = 'snapshot')
+        ) AS tried
+        WHERE waited.rejected_row_id = tried.rejected_row_id
         $sql$, (SELECT sources.entity FROM audit.sources WHERE sources.source = release.source)
     ) USING release.source, audit.run_no();
 END $$;

@@ -1,0 +1,184 @@
+"""A run by a real scheduler, as `make ui` has it, started through the REST API."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import server
+import ui
+from support import AIRFLOW, SQL, airflow_settings, fetch, new_airflow_home, warehouse_of
+
+AS_OF = "2026-01-31"
+RUNS = "/api/v2/dags/customer_ltv/dagRuns"
+
+
+@dataclass
+class Airflow:
+    """A running Airflow: how to ask it, where it keeps its files, and the warehouse that it works on."""
+
+    client: httpx.Client
+    home: Path
+    warehouse: str
+
+    def start(self, **conf: object) -> httpx.Response:
+        return self.client.post(RUNS, json={"logical_date": None, "conf": conf})
+
+    def log_of(self, run_id: str, task_id: str) -> str:
+        return self.client.get(f"{RUNS}/{run_id}/taskInstances/{task_id}/logs/1").raise_for_status().text
+
+
+def wait_for(what: str, probe: Callable[[], object], processes: list[subprocess.Popen], seconds: float = 180) -> object:
+    """The first true answer; fails when it takes too long or a process has ended."""
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        ended = [process.args for process in processes if process.poll() is not None]
+        assert not ended, f"{ended} ended while waiting for {what}"
+        assert time.monotonic() < deadline, f"{what} took longer than {seconds} s"
+        time.sleep(0.25)
+    return answer
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def end(processes: list[subprocess.Popen]) -> None:
+    """End the processes and all that they have started: each leads a group of its own."""
+    for number, seconds in ((signal.SIGTERM, 20), (signal.SIGKILL, 20)):
+        for process in processes:
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                continue
+        for process in processes:
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                break
+
+
+@pytest.fixture(scope="module")
+def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    home = new_airflow_home(tmp_path_factory)
+    address = f"http://127.0.0.1:{free_port()}"
+    with warehouse_of(cluster, template, "ltv_scheduler") as url:
+        settings = airflow_settings(home, url) | {
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": address.rpartition(":")[2],
+            "AIRFLOW__API__BASE_URL": address,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        }
+        processes: list[subprocess.Popen] = []
+        try:
+            for arguments in ui.PROCESSES:
+                with (home / f"{arguments[0]}.out").open("w") as output:
+                    processes.append(
+                        subprocess.Popen(
+                            [AIRFLOW, *arguments],
+                            env=settings,
+                            stdin=subprocess.DEVNULL,
+                            stdout=output,
+                            stderr=output,
+                            start_new_session=True,
+                        )
+                    )
+            wait_for("Airflow", lambda: ui.is_healthy(address), processes)
+            passwords = json.loads((home / "simple_auth_manager_passwords.json.generated").read_text())
+            with httpx.Client(base_url=address, timeout=60) as client:
+                login = client.post("/auth/token", json={"username": "admin", "password": passwords["admin"]})
+                client.headers["Authorization"] = f"Bearer {login.raise_for_status().json()['access_token']}"
+                wait_for("the DAG", lambda: client.get("/api/v2/dags/customer_ltv").is_success, processes)
+                airflow = Airflow(client, home, url)
+                airflow.processes = processes
+                yield airflow
+        finally:
+            end(processes)
+
+
+@pytest.fixture(scope="module")
+def green_run(airflow: Airflow) -> str:
+    """The id of a run that was started through the API and has ended well."""
+    run_id = airflow.start(as_of=AS_OF).raise_for_status().json()["dag_run_id"]
+
+    def state() -> str | None:
+        found = airflow.client.get(f"{RUNS}/{run_id}").raise_for_status().json()["state"]
+        return found if found in ("success", "failed") else None
+
+    ended = wait_for("the run", state, airflow.processes, 300)
+    failed = airflow.client.get(f"{RUNS}/{run_id}/taskInstances", params={"state": "failed"}).json()
+    assert ended == "success", [airflow.log_of(run_id, task["task_id"])[-2000:] for task in failed["task_instances"]]
+    return run_id
+
+
+def test_there_is_no_import_error(airflow: Airflow) -> None:
+    assert airflow.client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"] == []
+    dag = airflow.client.get("/api/v2/dags/customer_ltv").json()
+    assert dag["is_paused"] is False
+    assert dag["timetable_summary"] == "30 2 * * *"
+
+
+def test_a_run_through_the_api_ends_green_and_publishes(airflow: Airflow, green_run: str) -> None:
+    assert fetch(airflow.warehouse, "SELECT dag_run_id, as_of::text, state, reason FROM audit.runs") == [
+        (green_run, AS_OF, "published", None)
+    ]
+    assert fetch(airflow.warehouse, "SELECT count(*), sum(ltv) > 0 FROM marts.customer_ltv") == [(500, True)]
+    assert fetch(airflow.warehouse, "SELECT as_of::text FROM marts.freshness") == [(AS_OF,)]
+    tasks = airflow.client.get(f"{RUNS}/{green_run}/taskInstances", params={"limit": 100}).json()["task_instances"]
+    assert {task["state"] for task in tasks} == {"success"}
+    assert {task["try_number"] for task in tasks} == {1}
+    files = {f"{path.parent.name}.{path.stem}" for path in SQL.glob("*/*.sql")}
+    assert files - {task["task_id"] for task in tasks} <= {
+        f"{path.parent.name}.{path.stem}"
+        for folder in ("admin", "definitions", "migrations")
+        for path in (SQL / folder).glob("*.sql")
+    }
+
+
+def test_other_dags_learn_of_the_publish(airflow: Airflow, green_run: str) -> None:
+    events = airflow.client.get("/api/v2/assets/events").raise_for_status().json()["asset_events"]
+    assert [(event["name"], event["source_run_id"]) for event in events] == [("marts.customer_ltv", green_run)]
+
+
+@pytest.mark.parametrize("as_of", ["2023-13-01", "'; DROP TABLE core.customers; --", 20230101, "tomorrow"])
+def test_a_day_that_is_none_is_refused_by_the_api(as_of: object, airflow: Airflow, green_run: str) -> None:
+    answer = airflow.start(as_of=as_of)
+    assert answer.status_code == 400
+    assert "as_of" in answer.text
+    runs = airflow.client.get(RUNS).json()["dag_runs"]
+    assert [run["dag_run_id"] for run in runs] == [green_run]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "sentence"),
+    [
+        ("staging.orders__reconciles", "staging.orders__reconciles passed: 0 of 3000 bad"),
+        ("marts.customer_ltv__equals_candidate", "marts.customer_ltv__equals_candidate passed: 0 of 500 bad"),
+        ("raw.order_data", "order_data.csv: 3000 records in "),
+        ("begin", "run_no 1, as of 2026-01-31"),
+    ],
+)
+def test_a_tasks_log_says_what_it_found(task_id: str, sentence: str, airflow: Airflow, green_run: str) -> None:
+    assert sentence in airflow.log_of(green_run, task_id)
+
+
+def test_no_log_holds_a_password_or_a_person(airflow: Airflow, green_run: str) -> None:
+    password = re.search(r":([^:@]+)@", airflow.warehouse)[1]
+    logs = [path for path in airflow.home.rglob("*") if path.suffix in (".log", ".out") and path.is_file()]
+    assert sum(green_run in str(path) for path in logs) > 40
+    for path in logs:
+        text = path.read_text(errors="replace")
+        assert password not in text, path
+        assert "@example." not in text, path
