@@ -6,6 +6,8 @@ VENV := .venv
 RUN := $(VENV)/run.txt
 DEV := $(VENV)/dev.txt
 export DATA AS_OF UI_PORT
+# Airflow takes seven seconds to compile; once is enough.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test lint format psql ui migrate stop clean secrets
 

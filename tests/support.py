@@ -186,7 +186,10 @@ def new_airflow_home(factory: pytest.TempPathFactory) -> Path:
         )
         assert done.returncode == 0, done.stderr[-2000:]
         migrated_homes.append(home)
-    return shutil.copytree(migrated_homes[0], factory.mktemp("home") / "airflow")
+    # Not its airflow.cfg: that names the folder it was made in.
+    return shutil.copytree(
+        migrated_homes[0], factory.mktemp("home") / "airflow", ignore=shutil.ignore_patterns("airflow.cfg", "logs")
+    )
 
 
 # What design.md, sections 3 and 5, says of a delivery, in plain Python: written from there and not from the SQL.

@@ -12,7 +12,7 @@ USING (
         listed.kind,
         'UTF8' AS encoding,
         ',' AS delimiter,
-        ARRAY['', 'NULL', 'N/A', 'NA', 'NONE', '-', '\N'] AS null_tokens,
+        ARRAY['', 'NULL', 'N/A', '-', '\N'] AS null_tokens,
         0.05 AS max_reject_share,
         0.05 AS max_waiting_share,
         0.10 AS max_volume_fall,

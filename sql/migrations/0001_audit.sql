@@ -140,7 +140,7 @@ COMMENT ON TABLE audit.rejected_rows IS 'Lines that a rule refused, and lines th
 COMMENT ON COLUMN audit.rejected_rows.rejected_row_id IS 'Its number.';
 COMMENT ON COLUMN audit.rejected_rows.source IS 'The source that it came from.';
 COMMENT ON COLUMN audit.rejected_rows.file IS 'The file in which it was seen last.';
-COMMENT ON COLUMN audit.rejected_rows.line_no IS 'Its line in that file; the header is line 1.';
+COMMENT ON COLUMN audit.rejected_rows.line_no IS 'Its record in that file, the header being the first: its line, unless a quoted field before it breaks a line.';
 COMMENT ON COLUMN audit.rejected_rows.fields IS 'The fields as received. Personal data.';
 COMMENT ON COLUMN audit.rejected_rows.reason IS 'Column, rule and explanation: "price negative: …".';
 COMMENT ON COLUMN audit.rejected_rows.column_name IS 'The column at fault.';
@@ -152,7 +152,7 @@ COMMENT ON COLUMN audit.rejected_rows.last_run_no IS 'The last run that saw it.'
 COMMENT ON COLUMN audit.rejected_rows.first_seen_at IS 'When it was first seen.';
 COMMENT ON COLUMN audit.rejected_rows.last_seen_at IS 'When it was last seen.';
 COMMENT ON COLUMN audit.rejected_rows.released_run_no IS 'The run that merged it into core, for a row that waited.';
-COMMENT ON COLUMN audit.rejected_rows.superseded_run_no IS 'The run in which a newer line with its key took its place.';
+COMMENT ON COLUMN audit.rejected_rows.superseded_run_no IS 'The run in which a newer line with its key, or a newer verdict on it, took its place.';
 
 CREATE TABLE audit.ledger (
     run_no integer NOT NULL REFERENCES audit.runs (run_no),
@@ -194,7 +194,7 @@ COMMENT ON COLUMN audit.check_results.verdict IS 'passed, warned or failed.';
 COMMENT ON COLUMN audit.check_results.bad_rows IS 'Rows (or amount) that break the claim.';
 COMMENT ON COLUMN audit.check_results.checked_rows IS 'Rows (or amount) looked at.';
 COMMENT ON COLUMN audit.check_results.observed_share IS 'bad_rows / checked_rows.';
-COMMENT ON COLUMN audit.check_results.fail_over IS 'The share above which the check fails.';
+COMMENT ON COLUMN audit.check_results.fail_over IS 'The share above which the check fails; 0 where it has no limit.';
 COMMENT ON COLUMN audit.check_results.warn_over IS 'The share above which it warns; NULL for never.';
 COMMENT ON COLUMN audit.check_results.example IS 'One of the rows that break the claim.';
 COMMENT ON COLUMN audit.check_results.said IS 'The sentence in the task''s log.';

@@ -69,6 +69,8 @@ judged AS (
                 THEN 'price not_an_amount: digits and at most two decimals, no separators, below 1000000000000'
             WHEN price::numeric < 0
                 THEN 'price negative: a price is 0 or more'
+            WHEN order_date::date < '1900-01-01'
+                THEN 'order_date too_early: before 1900'
             WHEN order_date::date > (SELECT audit.as_of())
                 THEN 'order_date waits: it lies after the as-of date'
         END AS reason
@@ -127,10 +129,7 @@ WHERE
     orders.order_id = repeated.order_id
     AND (
         (orders.reason IS NULL AND orders.line_no < repeated.last_good_line_no)
-        OR (
-            orders.reason LIKE '% waits:%'
-            AND (orders.line_no < repeated.last_line_no OR orders.line_no < repeated.last_good_line_no)
-        )
+        OR (orders.reason LIKE '% waits:%' AND orders.line_no < repeated.last_line_no)
     );
 
 ANALYZE staging.orders;

@@ -69,6 +69,8 @@ judged AS (
                 THEN 'amount missing: a payment needs an amount'
             WHEN NOT audit.is_amount(amount)
                 THEN 'amount not_an_amount: digits and at most two decimals, no separators, below 1000000000000'
+            WHEN payment_date::date < '1900-01-01'
+                THEN 'payment_date too_early: before 1900'
             WHEN payment_date::date > (SELECT audit.as_of())
                 THEN 'payment_date waits: it lies after the as-of date'
         END AS reason
@@ -139,10 +141,7 @@ WHERE
     payments.payment_id = repeated.payment_id
     AND (
         (payments.reason IS NULL AND payments.line_no < repeated.last_good_line_no)
-        OR (
-            payments.reason LIKE '% waits:%'
-            AND (payments.line_no < repeated.last_line_no OR payments.line_no < repeated.last_good_line_no)
-        )
+        OR (payments.reason LIKE '% waits:%' AND payments.line_no < repeated.last_line_no)
     );
 
 ANALYZE staging.payments;

@@ -1,11 +1,11 @@
--- staging.payments__waiting_within_limit: no more lines wait for its order or their day than audit.sources allows.
+-- staging.payments__waiting_within_limit: no more lines wait for their order or their day than audit.sources allows.
 SELECT
     audit.verdict(
         claim => 'staging.payments__waiting_within_limit',
         bad_rows => count(*) FILTER (WHERE payments.reason LIKE '% waits:%'),
         checked_rows => count(*),
         fail_over => min(sources.max_waiting_share),
-        example => min(payments.payment_id) FILTER (WHERE payments.reason LIKE '% waits:%')::text
+        example => 'payment ' || min(payments.payment_id) FILTER (WHERE payments.reason LIKE '% waits:%')
     ) AS waiting_within_limit
 FROM staging.payments
 INNER JOIN audit.sources ON sources.source = 'payment_data';

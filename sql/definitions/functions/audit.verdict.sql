@@ -31,6 +31,9 @@ BEGIN
         CASE WHEN verdict <> 'passed' THEN ', e.g. ' || example END
     );
     RAISE NOTICE '%', said;
+    IF verdict = 'passed' THEN
+        example := NULL;
+    END IF;
 
     IF entered IS NOT NULL THEN
         INSERT INTO audit.check_results (
