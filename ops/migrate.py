@@ -60,7 +60,7 @@ def apply_migrations(url: str, is_encrypted: bool) -> None:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"make migrate: {done.stderr.strip() or done.stdout.strip()}")
+        raise SystemExit("make migrate: " + " ".join([*done.stdout.splitlines()[-1:], done.stderr.strip()]))
 
 
 def drop_undefined_functions(connection: psycopg.Connection) -> None:
@@ -76,22 +76,24 @@ def drop_undefined_functions(connection: psycopg.Connection) -> None:
 
 
 def apply_definitions(connection: psycopg.Connection) -> None:
-    """Apply every file of sql/definitions in one transaction, functions first, and note their fingerprint."""
+    """Apply every file of sql/definitions in one transaction, and note their fingerprint."""
     folder = SQL / "definitions"
     with connection.transaction():
         # Functions may name each other in any order.
         connection.execute("SET LOCAL check_function_bodies = off")
-        for path in [
-            *sorted(folder.glob("functions/*")),
-            *sorted(folder.glob("views/*")),
-            *sorted(folder.glob("*.sql")),
-        ]:
-            try:
-                connection.execute(path.read_text())
-            except psycopg.Error as error:
-                raise SystemExit(f"make migrate: {path.relative_to(server.ROOT)}: {error}") from None
+        apply_files(connection, [*sorted(folder.glob("functions/*")), *sorted(folder.glob("views/*"))])
         drop_undefined_functions(connection)
+        apply_files(connection, sorted(folder.glob("*.sql")))
         connection.execute("INSERT INTO audit.deployments (fingerprint) VALUES (%s)", [deployed_fingerprint()])
+
+
+def apply_files(connection: psycopg.Connection, paths: list[Path]) -> None:
+    """Run SQL files; raise SystemExit with the name of the one that fails."""
+    for path in paths:
+        try:
+            connection.execute(path.read_text())
+        except psycopg.Error as error:
+            raise SystemExit(f"make migrate: {path.relative_to(SQL.parent)}: {error}") from None
 
 
 def migrate(url: str, admin_url: str | None = None) -> None:

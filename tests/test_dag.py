@@ -88,13 +88,13 @@ def test_the_arrows_are_the_architecture(dag: object) -> None:
 def test_nothing_but_operators(dag: object) -> None:
     from airflow.providers.common.sql.operators.sql import SQLCheckOperator, SQLExecuteQueryOperator
     from copy_csv import CopyCsvOperator
-    from in_run import BeginRunOperator, CheckSqlOperator, InRun, RunSqlOperator
+    from in_run import CheckSqlOperator, InRun, RunSqlOperator, RunStateOperator
 
     for task in dag.tasks:
         if task.task_id in SOURCES:
             expected = CopyCsvOperator
-        elif task.task_id == "begin":
-            expected = BeginRunOperator
+        elif task.task_id in {"begin", "end"}:
+            expected = RunStateOperator
         else:
             expected = CheckSqlOperator if "__" in task.task_id else RunSqlOperator
         assert type(task) is expected, task.task_id
@@ -615,7 +615,7 @@ def test_a_whole_run_publishes(runs: SimpleNamespace) -> None:
         runs.url, "SELECT count(*), sum(ltv)::text, max(as_of)::text FROM marts.customer_ltv_history WHERE run_no = 1"
     ) == [(20, "2000.00", "2026-01-28")]
     tasks = {task for (task,) in fetch(runs.url, "SELECT task FROM audit.steps WHERE run_no = 1")}
-    assert tasks == {*SOURCES, *FILES, "end"}
+    assert tasks == {*SOURCES, *FILES}
     assert fetch(runs.url, "SELECT DISTINCT verdict FROM audit.check_results WHERE run_no = 1") == [("passed",)]
 
 

@@ -147,12 +147,9 @@ def test_a_run_through_the_api_ends_green_and_publishes(airflow: Airflow, green_
     tasks = airflow.client.get(f"{RUNS}/{green_run}/taskInstances", params={"limit": 100}).json()["task_instances"]
     assert {task["state"] for task in tasks} == {"success"}
     assert {task["try_number"] for task in tasks} == {1}
-    files = {f"{path.parent.name}.{path.stem}" for path in SQL.glob("*/*.sql")}
-    assert files - {task["task_id"] for task in tasks} <= {
-        f"{path.parent.name}.{path.stem}"
-        for folder in ("admin", "definitions", "migrations")
-        for path in (SQL / folder).glob("*.sql")
-    }
+    layers = ("staging", "core", "intermediate", "marts")
+    files = {f"{layer}.{path.stem}" for layer in layers for path in (SQL / layer).glob("*.sql")}
+    assert files <= {task["task_id"] for task in tasks}
 
 
 def test_other_dags_learn_of_the_publish(airflow: Airflow, green_run: str) -> None:
@@ -185,7 +182,7 @@ def test_a_tasks_log_says_what_it_found(task_id: str, sentence: str, airflow: Ai
 def test_no_log_holds_a_password_or_a_person(airflow: Airflow, green_run: str) -> None:
     password = re.search(r":([^:@]+)@", airflow.warehouse)[1]
     logs = [path for path in airflow.home.rglob("*") if path.suffix in (".log", ".out") and path.is_file()]
-    assert sum(green_run in str(path) for path in logs) > 40
+    assert sum(green_run in str(path) for path in logs) > 30
     for path in logs:
         text = path.read_text(errors="replace")
         assert password not in text, path

@@ -9,11 +9,12 @@ BEGIN
         INSERT INTO audit.rejected_rows AS known (
             source, file, line_no, fields, reason, first_run_no, last_run_no
         )
-        SELECT DISTINCT ON (lines.fields, lines.reason)
+        SELECT DISTINCT ON (md5(lines.fields::text), lines.reason)
             $1, lines.file, lines.line_no, lines.fields, lines.reason, $2, $2
         FROM (
             SELECT
                 staged.reason,
+                staged.line_no AS position,
                 coalesce(loads.file, waited.file) AS file,
                 coalesce(staged.line_no - loads.first_line_no + 2, waited.line_no) AS line_no,
                 coalesce(to_jsonb(received.*) - 'line_no', waited.fields) AS fields
@@ -30,7 +31,7 @@ BEGIN
                 staged.reason NOT LIKE '%% superseded:%%'
                 AND (staged.reason LIKE '%% waits:%%') = $3
         ) AS lines
-        ORDER BY lines.fields, lines.reason, lines.line_no DESC
+        ORDER BY md5(lines.fields::text), lines.reason, lines.position DESC
         ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL DO UPDATE
         SET
             file = excluded.file, line_no = excluded.line_no,
