@@ -18,7 +18,7 @@ run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-
 	@$(VENV)/bin/python ops/run.py
 
 test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: just those tests)
-	@$(VENV)/bin/python -m pytest -q $(if $(K),-k '$(subst .,\.,$(K))')
+	@$(VENV)/bin/python -m pytest -q $(if $(K),-vv -k '$(K)')
 
 lint: $(DEV) ## check SQL, Python, types, migrations and the compose file
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -42,7 +42,9 @@ class Progress:
     def on_task_instance_failed(self, task_instance: Any, error: Any) -> None:
         """Print the task, its error, and the file that it ran."""
         is_final = task_instance.state == "failed"
-        self.failed = self.failed or is_final
+        if self.failed and "is not open" in str(error):
+            self.line(task_instance.task_id, "yellow", "not run: the run has failed")
+            return
         self.line(task_instance.task_id, "red", "failed" if is_final else "failed; it will be tried again")
         file = Path("sql", *task_instance.task_id.split(".")).with_suffix(".sql")
         said = str(error)
@@ -55,6 +57,7 @@ class Progress:
         self.console.print(f"    {said}", style="red", markup=False, highlight=False)
         if (server.ROOT / file).exists():
             self.console.print(f"    It ran {file}", style="red", markup=False, highlight=False)
+        self.failed = self.failed or is_final
 
     def sleep(self, seconds: float) -> None:
         """Sleep, unless a task has failed: dag.test waits a second for every step that a failure passes on."""

@@ -169,3 +169,19 @@ def test_every_file_has_its_cases(path: Path) -> None:
     if "__" in path.stem:
         verdicts = {row["verdict"] for case in cases for row in csv.DictReader(io.StringIO(case.read_text()))}
         assert {"passed", "failed"} <= verdicts, f"the cases show only {sorted(verdicts)}"
+
+
+@pytest.mark.parametrize("entity", ["customers", "orders", "payments"])
+def test_every_column_of_staging_reaches_core(case_database: str, entity: str) -> None:
+    """A column that staging types and core forgets would be lost without a word."""
+    with psycopg.connect(case_database) as connection:
+        columns = connection.execute(
+            """SELECT attname FROM pg_catalog.pg_attribute
+            WHERE attrelid = %s::regclass AND attnum > 0 AND attname NOT IN ('line_no', 'reason')""",
+            [f"staging.{entity}"],
+        ).fetchall()
+    assert columns
+    for name in (entity, f"{entity}__reconciles"):
+        text = (ROOT / "sql" / "core" / f"{name}.sql").read_text()
+        forgotten = [column for (column,) in columns if f"delivered.{column}" not in text]
+        assert not forgotten, f"sql/core/{name}.sql does not name {forgotten}"

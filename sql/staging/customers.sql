@@ -17,8 +17,9 @@ WITH cleaned AS (
         audit.cleaned(customer_data.gender, (SELECT audit.null_tokens('customer_data'))) AS gender,
         audit.cleaned(customer_data.date_of_birth, (SELECT audit.null_tokens('customer_data'))) AS date_of_birth
     FROM raw.customer_data
-    -- a fence: each field is cleaned once, however often it is looked at below
-    OFFSET 0 -- noqa: AM09
+    -- a fence: each field is cleaned once, however often it is looked at below;
+    -- '0' is a bigint from the start, a plain 0 would make everything above it serial
+    OFFSET '0' -- noqa: AM09
 ),
 
 judged AS (
@@ -57,7 +58,7 @@ judged AS (
         END AS reason
     FROM cleaned
     -- a fence: without it the CASE is evaluated again for every column below
-    OFFSET 0 -- noqa: AM09
+    OFFSET '0' -- noqa: AM09
 )
 
 SELECT

@@ -36,8 +36,9 @@ cleaned AS (
         audit.cleaned(product, (SELECT audit.null_tokens('order_data'))) AS product,
         audit.cleaned(price, (SELECT audit.null_tokens('order_data'))) AS price
     FROM received
-    -- a fence: each field is cleaned once, however often it is looked at below
-    OFFSET 0 -- noqa: AM09
+    -- a fence: each field is cleaned once, however often it is looked at below;
+    -- '0' is a bigint from the start, a plain 0 would make everything above it serial
+    OFFSET '0' -- noqa: AM09
 ),
 
 judged AS (
@@ -76,7 +77,7 @@ judged AS (
         END AS reason
     FROM cleaned
     -- a fence: without it the CASE is evaluated again for every column below
-    OFFSET 0 -- noqa: AM09
+    OFFSET '0' -- noqa: AM09
 ),
 
 typed AS (

@@ -47,6 +47,13 @@ BEGIN
             USING HINT = format('Start a run with as_of %s or later, or use an empty warehouse.', taken_as_of);
     END IF;
 
+    -- A rule that has changed holds for every customer, not only for those whose rows this delivery changes.
+    IF last_run.fingerprint <> begin_run.fingerprint THEN
+        INSERT INTO core.stale_customers (customer_id)
+        SELECT customers.customer_id FROM core.customers
+        ON CONFLICT (customer_id) DO NOTHING;
+    END IF;
+
     IF last_run.dag_run_id = begin_run.dag_run_id THEN
         IF last_run.as_of <> day THEN
             RAISE EXCEPTION 'run % has begun with as_of %, not %', dag_run_id, last_run.as_of, day
