@@ -7,6 +7,7 @@ import io
 import re
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
@@ -18,6 +19,8 @@ from in_run import CONN_ID, in_plain_words
 from psycopg import sql
 
 CHUNK_BYTES = 1 << 20
+# PostgreSQL's own limit is 1,600, less for wide rows.
+MOST_COLUMNS = 1000
 # PostgreSQL's names for encodings whose name Python spells otherwise.
 PYTHON_ENCODINGS = {"UTF8": "utf-8-sig", "WIN1252": "cp1252"}
 
@@ -81,11 +84,13 @@ def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     """
     place = ObjectStoragePath(folder)
     if not place.is_dir():
-        raise BadFileError(f"{folder} is no folder: look at the Airflow Variable ltv_source")
-    pattern = re.compile(re.escape(source) + r".*\.csv(\.gz)?")
+        raise BadFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source")
+    pattern = re.compile(re.escape(source) + r"([-_.][\w-]+)?\.csv(\.gz)?")
     found = sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=lambda path: path.name)
     if not found:
         raise BadFileError(f"{source}.csv is missing in {folder}")
+    if odd := [path.name for path in found if not path.is_file()]:
+        raise BadFileError(f"{odd[0]} in {folder} is no regular file")
     names = [path.name for path in found]
     if twice := [name for name in names if f"{name}.gz" in names]:
         raise BadFileError(f"{twice[0]} is there twice in {folder}: plain and as {twice[0]}.gz")
@@ -102,26 +107,40 @@ def read_header(stream: IO[bytes], file: str, encoding: str, delimiter: str) -> 
         record += more
     if not record:
         raise BadFileError(f"{file} is empty")
+    if len(record) >= CHUNK_BYTES and not record.endswith(b"\n"):
+        raise BadFileError(f"{file}: the header is longer than {CHUNK_BYTES} bytes")
     try:
         text = record.decode(PYTHON_ENCODINGS.get(encoding, encoding))
     except UnicodeDecodeError:
         raise BadFileError(f"{file}: the header is no {encoding} text") from None
-    fields = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-    return [field.strip().lower() for field in fields]
+    try:
+        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise BadFileError(f"{file}: the header cannot be read: {error}") from None
+    if len(records) > 1:
+        raise BadFileError(f"{file}: the header ends in a lone CR; lines end in LF or CRLF")
+    return [field.strip().lower() for record in records for field in record]
 
 
 def check_header(found: list[str], expected: list[str], file: str) -> None:
     """Raise BadFileError unless the header names every expected column, and each column once."""
-    named = f"{file}: expected the columns {', '.join(expected)}; found {', '.join(found)}"
+    if not set(expected) & set(found):
+        # What stands there instead may be a customer: it is not repeated.
+        raise BadFileError(
+            f"{file}: expected the columns {', '.join(expected)}; "
+            "found none of them: is the header missing, or is there another delimiter?"
+        )
+    named = f"{file}: expected the columns {', '.join(expected)}; found {', '.join(found)[:1000]}"
+    if len(found) > MOST_COLUMNS:
+        raise BadFileError(f"{file}: {len(found)} columns are more than the {MOST_COLUMNS} that are taken")
     missing = [column for column in expected if column not in found]
     if missing:
         raise BadFileError(f"{named}: {', '.join(missing)} missing")
-    repeated = sorted({column for column in found if found.count(column) > 1})
+    repeated = sorted(column for column, times in Counter(found).items() if times > 1)
     if repeated:
         raise BadFileError(f"{named}: {', '.join(repeated)} named more than once")
-    unusable = [column for column in found if not 0 < len(column.encode()) <= 63 or "\0" in column]
-    if unusable:
-        raise BadFileError(f"{named}: a column's name must have 1 to 63 bytes")
+    if any(not 0 < len(column.encode()) <= 63 or not column.isprintable() for column in found):
+        raise BadFileError(f"{named}: a column's name must have 1 to 63 bytes, all of them printable")
     if "line_no" in found:
         raise BadFileError(f"{named}: line_no is the number that raw gives to each line")
 

@@ -49,6 +49,7 @@ with DAG(
     schedule=CronTriggerTimetable("30 2 * * *", timezone="Africa/Kigali"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
+    on_failure_callback=fail_run,
     max_active_runs=1,
     template_searchpath=str(SQL),
     params={"as_of": Param(None, type=["null", "string"], format="date", description="The day to look back from")},

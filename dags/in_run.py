@@ -8,16 +8,18 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 CONN_ID = "warehouse"
+FAIL = RetryAction.FAIL
 
 # A lost connection, a lock or statement time-out, a full disk or a deadlock can pass; a false claim,
 # a SQL error or a bad file is the same at the next try.
 RETRY_WHAT_CAN_PASS = ExceptionRetryPolicy(
     rules=[
+        RetryRule(exception=["psycopg.errors.ProgramLimitExceeded", "psycopg.errors.TooManyColumns"], action=FAIL),
         RetryRule(exception="psycopg.OperationalError", action=RetryAction.RETRY),
-        RetryRule(exception="builtins.FileNotFoundError", action=RetryAction.FAIL),
+        RetryRule(exception=["builtins.FileNotFoundError", "builtins.PermissionError"], action=FAIL),
         RetryRule(exception="builtins.OSError", action=RetryAction.RETRY),
     ],
-    default=RetryAction.FAIL,
+    default=FAIL,
 )
 
 
@@ -26,7 +28,7 @@ def in_plain_words(error: psycopg.Error, sql: object, task_id: str) -> psycopg.E
     if error.diag.message_primary is None:
         return error
     message = error.diag.message_primary
-    if error.diag.statement_position and isinstance(sql, str):
+    if error.diag.statement_position and isinstance(sql, str) and str(error.sqlstate).startswith("42"):
         line = sql.count("\n", 0, int(error.diag.statement_position)) + 1
         message += f" (sql/{task_id.replace('.', '/')}.sql, line {line})"
     if error.diag.message_hint:
@@ -38,9 +40,13 @@ def in_plain_words(error: psycopg.Error, sql: object, task_id: str) -> psycopg.E
 
 
 def fail_run(context: Any) -> None:
-    """Mark the run failed in audit.runs, with its reason; called when a task has failed for good."""
-    task_id = context["ti"].task_id
-    error = str(context.get("exception") or "the task's process ended without a word")
+    """Mark the run failed in audit.runs, with its reason.
+
+    Called when a task has failed for good, by the task's process; and when the DAG run has, by Airflow itself, for a
+    process that was killed and could not say so. The first reason stays.
+    """
+    task_id = context["ti"].task_id if context.get("ti") else "a task"
+    error = str(context.get("exception") or "its process ended without a word")
     with PostgresHook(CONN_ID).get_conn() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT audit.fail_run(%s, %s, %s)", [context["run_id"], task_id, error])
 

@@ -1,4 +1,8 @@
-"""Airflow as a laptop needs it: its folder and database under .local/, its settings by the environment."""
+"""Airflow as a laptop needs it: its folder and database under .local/, its settings by the environment.
+
+`make run` and `make ui` have a folder each: in a shared one the web page's scheduler would run the tasks of a
+`make run`, with its own settings.
+"""
 
 import os
 import subprocess
@@ -6,17 +10,17 @@ import sys
 from pathlib import Path
 
 import migrate
+import psycopg
 import server
 
-HOME = server.LOCAL / "airflow"
-# Where the metadata database says that it is ready for this version.
-READY = HOME / "ready"
+RUN_HOME = server.LOCAL / "airflow-run"
+UI_HOME = server.LOCAL / "airflow-ui"
 
 
-def settings(warehouse_url: str) -> dict[str, str]:
+def settings(warehouse_url: str, home: Path) -> dict[str, str]:
     """Return the environment in which Airflow runs this project's DAG against a warehouse."""
     return {
-        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_WAREHOUSE": warehouse_url,
         "AIRFLOW__CORE__DAGS_FOLDER": str(server.ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -28,14 +32,22 @@ def settings(warehouse_url: str) -> dict[str, str]:
     }
 
 
-def prepare() -> str:
-    """Make warehouse and metadata database ready, set the environment, and return the warehouse's URL."""
-    url, admin_url = migrate.warehouse()
-    migrate.migrate(url, admin_url)
-    os.environ.update(settings(url))
+def prepare(home: Path) -> str:
+    """Make warehouse and metadata database ready, set the environment, and return the warehouse's URL.
+
+    Raises SystemExit with a sentence when one of them cannot be had.
+    """
+    try:
+        url, admin_url = migrate.warehouse()
+        migrate.migrate(url, admin_url)
+    except psycopg.Error as error:
+        raise SystemExit(f"The warehouse cannot be used: {error}") from None
+    os.environ.update(settings(url, home))
     lock = (server.ROOT / "requirements" / "run.txt").read_text()
-    if not READY.exists() or READY.read_text() != lock:
-        HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The lock that the metadata database was made for.
+    ready = home / "ready"
+    if not ready.exists() or ready.read_text() != lock:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         done = subprocess.run(
             [Path(sys.executable).with_name("airflow"), "db", "migrate"],
             capture_output=True,
@@ -44,5 +56,5 @@ def prepare() -> str:
         )
         if done.returncode:
             raise SystemExit(f"airflow db migrate: {done.stderr[-2000:]}")
-        READY.write_text(lock)
+        ready.write_text(lock)
     return url

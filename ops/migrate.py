@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import psycopg
 import server
@@ -18,11 +18,36 @@ from psycopg.conninfo import conninfo_to_dict
 sys.path.append(str(server.ROOT / "dags"))
 from sql_files import SQL, deployed_fingerprint
 
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('make migrate', 0))"
+
+
+def in_full(url: str) -> str:
+    """Return a connection URL or string as a URL that dbmate and Airflow read as libpq does.
+
+    Raises SystemExit for what is neither, without repeating it: there may be a password in it.
+    """
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    except psycopg.ProgrammingError:
+        raise SystemExit(
+            "DATABASE_URL is no postgresql://user:password@host:port/database; in the password, "
+            "write @ as %40, : as %3A, / as %2F, # as %23, % as %25 and a blank as %20"
+        ) from None
+    user, password, host, port, dbname = (
+        quote(parts.pop(name, ""), safe="") for name in ("user", "password", "host", "port", "dbname")
+    )
+    if host.startswith("%2F"):
+        parts["host"], parts["port"], host, port = unquote(host), port or "5432", "", ""
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    query = f"?{urlencode(parts)}" if parts else ""
+    return f"postgresql://{login}{host}{':' + port if port else ''}/{dbname}{query}"
+
 
 def warehouse() -> tuple[str, str | None]:
     """Return the URLs of the pipeline's login and of the administrator's, starting the embedded server if need be."""
     if url := os.environ.get("DATABASE_URL"):
-        return url, os.environ.get("ADMIN_DATABASE_URL")
+        admin_url = os.environ.get("ADMIN_DATABASE_URL")
+        return in_full(url), in_full(admin_url) if admin_url else None
     embedded = server.start()
     return embedded.url, embedded.admin_url
 
@@ -30,11 +55,16 @@ def warehouse() -> tuple[str, str | None]:
 def make_roles(admin_url: str, url: str) -> None:
     """Make the roles, and give the pipeline's login the password that its URL has."""
     login = conninfo_to_dict(url)
-    with psycopg.connect(admin_url, autocommit=True) as connection:
+    with psycopg.connect(admin_url) as connection:
+        connection.execute(ONE_AT_A_TIME)
         connection.execute((SQL / "admin" / "roles.sql").read_text())
+        # A verifier, not the password: a statement may end up in the server's log.
+        verifier = connection.pgconn.encrypt_password(
+            str(login["password"]).encode(), str(login["user"]).encode(), b"scram-sha-256"
+        )
         connection.execute(
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-                sql.Identifier(str(login["user"])), sql.Literal(login["password"])
+                sql.Identifier(str(login["user"])), sql.Literal(verifier.decode())
             )
         )
 
@@ -81,6 +111,7 @@ def apply_definitions(connection: psycopg.Connection) -> None:
     with connection.transaction():
         # Functions may name each other in any order.
         connection.execute("SET LOCAL check_function_bodies = off")
+        connection.execute(ONE_AT_A_TIME)
         apply_files(connection, [*sorted(folder.glob("functions/*")), *sorted(folder.glob("views/*"))])
         drop_undefined_functions(connection)
         apply_files(connection, sorted(folder.glob("*.sql")))
@@ -115,6 +146,6 @@ def migrate(url: str, admin_url: str | None = None) -> None:
 if __name__ == "__main__":
     try:
         migrate(*warehouse())
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise SystemExit(f"make migrate: {error}") from None
     print("The warehouse is at the version of sql/.")

@@ -1,6 +1,7 @@
 """Airflow's listener behind `make run`: one line for each task that has ended."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -48,7 +49,8 @@ class Progress:
         self.line(task_instance.task_id, "red", "failed" if is_final else "failed; it will be tried again")
         file = Path("sql", *task_instance.task_id.split(".")).with_suffix(".sql")
         said = str(error)
-        with psycopg.connect(self.url) as connection:
+        # The database may be what has failed.
+        with suppress(psycopg.Error), psycopg.connect(self.url) as connection:
             for (sentence,) in connection.execute(
                 "SELECT said FROM audit.check_results WHERE run_no = audit.run_no() AND claim = %s",
                 [task_instance.task_id],

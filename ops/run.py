@@ -4,19 +4,20 @@ DATA (a folder or the URL of an object store's), AS_OF (a day) and DATABASE_URL 
 The exit code is 0 only if the run has published.
 """
 
+import fcntl
 import os
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
 import airflow_home
 import psycopg
-import server
 from rich.console import Console
 from rich.table import Table
 
-LOG = server.LOCAL / "airflow" / "make-run.log"
+LOG = airflow_home.RUN_HOME / "make-run.log"
 SUMMARY = {
     "Records per file": """
         SELECT file, records AS "in file", good AS loaded, rejected, superseded AS duplicate, waiting
@@ -31,7 +32,7 @@ SUMMARY = {
 }
 NEXT = """Next:
   make psql                                            look around: \\dt marts.*, \\d+ marts.customer_ltv
-  echo 'TABLE audit.rejected_rows' | make -s psql      the lines that were set aside, and why
+  echo 'SELECT file, line_no, reason FROM audit.rejected_rows' | make -s psql      what was set aside, and why
   make ui                                              Airflow's web page, with the daily schedule on
 """
 
@@ -56,12 +57,22 @@ def show(console: Console, connection: psycopg.Connection, dag_run_id: str) -> N
 def main() -> int:
     """Run the DAG; return the exit code."""
     began = time.monotonic()
+    as_of = os.environ.get("AS_OF") or None
+    try:
+        date.fromisoformat(as_of or "2000-01-01")
+    except ValueError:
+        raise SystemExit(f"AS_OF={as_of} is no day: write it YYYY-MM-DD") from None
     console = Console(file=os.fdopen(os.dup(1), "w"))
     console.width = max(console.width, 130)
-    url = airflow_home.prepare()
+    LOG.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(LOG.with_name("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit("Another make run is at work here: wait until it has ended.") from None
+    url = airflow_home.prepare(airflow_home.RUN_HOME)
     if data := os.environ.get("DATA"):
         os.environ["AIRFLOW_VAR_LTV_SOURCE"] = data if "://" in data else str(Path(data).resolve())
-    as_of = os.environ.get("AS_OF") or None
 
     # Airflow's own words go to a file: the lines of Progress are for the person.
     log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -74,20 +85,22 @@ def main() -> int:
 
     progress = Progress(console, url)
     get_listener_manager().add_listener(progress)  # type: ignore[no-untyped-call]
-    with patch("time.sleep", progress.sleep):
-        run = dag.test(run_conf={"as_of": as_of})
-
-    with psycopg.connect(url) as connection:
-        published = connection.execute(
-            "SELECT state = 'published' FROM audit.runs WHERE dag_run_id = %s", [run.run_id]
-        ).fetchone()
-        if published != (True,):
-            console.print(f"\nNot published: see above. Airflow's own log: {LOG}", style="bold red")
-            return 1
-        show(console, connection, run.run_id)
-        as_of_day = connection.execute("SELECT as_of FROM marts.freshness").fetchone()
+    try:
+        with patch("time.sleep", progress.sleep):
+            run = dag.test(run_conf={"as_of": as_of})
+        with psycopg.connect(url) as connection:
+            published = connection.execute(
+                "SELECT as_of FROM audit.runs WHERE dag_run_id = %s AND state = 'published'", [run.run_id]
+            ).fetchone()
+            if published is None:
+                console.print(f"\nNot published: see above. Airflow's own log: {LOG}", style="bold red")
+                return 1
+            show(console, connection, run.run_id)
+    except Exception as error:
+        console.print(f"\nNot published: {error}. Airflow's own log: {LOG}", style="bold red", markup=False)
+        return 1
     console.print(
-        f"\nPublished: marts.customer_ltv as of {as_of_day and as_of_day[0]}, in {time.monotonic() - began:.0f} s.",
+        f"\nPublished: marts.customer_ltv as of {published[0]}, in {time.monotonic() - began:.0f} s.",
         style="bold green",
     )
     console.print(NEXT, markup=False, highlight=False)

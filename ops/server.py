@@ -33,6 +33,8 @@ shared_buffers = '256MB'
 max_wal_size = '4GB'
 track_activity_query_size = '16kB'
 log_min_messages = warning
+# No CONTEXT: it quotes the row at which a COPY stopped.
+log_error_verbosity = terse
 """
 
 

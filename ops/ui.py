@@ -15,21 +15,27 @@ from pathlib import Path
 from types import FrameType
 
 import airflow_home
-import server
 
-LOG = server.LOCAL / "airflow" / "ui.log"
-PASSWORDS = airflow_home.HOME / "simple_auth_manager_passwords.json.generated"
+LOG = airflow_home.UI_HOME / "ui.log"
+PASSWORDS = airflow_home.UI_HOME / "simple_auth_manager_passwords.json.generated"
 PROCESSES = (["api-server"], ["scheduler", "--skip-serve-logs"], ["dag-processor"])
+
+
+def answers(address: str) -> dict[str, dict[str, str]]:
+    """What the web page says of Airflow's parts; empty while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{address}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310 - http to here
+            return dict(json.load(answer))
+    except (OSError, ValueError):
+        return {}
 
 
 def is_healthy(address: str) -> bool:
     """Whether web page, scheduler and DAG processor say that they are well."""
-    try:
-        with urllib.request.urlopen(f"{address}/api/v2/monitor/health", timeout=5) as answer:  # noqa: S310 - http to here
-            parts = json.load(answer)
-    except (OSError, ValueError):
-        return False
-    return all(parts[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+    parts = answers(address)
+    return bool(parts) and all(
+        parts[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")
+    )
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
@@ -53,7 +59,7 @@ def main() -> int:
     """Start Airflow, say where it is, and wait; return 0 once it is told to stop, 1 when a part of it has ended."""
     port = os.environ.get("UI_PORT") or "8080"
     address = f"http://127.0.0.1:{port}"
-    airflow_home.prepare()
+    airflow_home.prepare(airflow_home.UI_HOME)
     os.environ.update(
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=port,
@@ -68,12 +74,14 @@ def main() -> int:
     print("Airflow is starting ...", flush=True)
     try:
         with os.fdopen(os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
-            processes += [
-                subprocess.Popen(
+            for arguments in PROCESSES:
+                process = subprocess.Popen(
                     [airflow, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
-                for arguments in PROCESSES
-            ]
+                processes.append(process)
+                # The first is the one that the others' tasks report to.
+                while process is processes[0] and process.poll() is None and not answers(address):
+                    time.sleep(1)
         is_announced = False
         while all(process.poll() is None for process in processes):
             if not is_announced and is_healthy(address):

@@ -171,7 +171,7 @@ def run_pipeline(url: str, folder: Path | str, as_of: str, run_id: str = "run") 
 def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
     """The environment for Airflow in a process of its own, as `make run` and `make ui` have it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    return {**inherited, **airflow_home.settings(warehouse_url), "AIRFLOW_HOME": str(home), "HOME": str(home)}
+    return {**inherited, **airflow_home.settings(warehouse_url, home), "HOME": str(home)}
 
 
 migrated_homes: list[Path] = []

@@ -203,16 +203,52 @@ def test_an_extra_column_lands_in_raw_and_is_noted(
             + ": a column's name must have 1 to 63 bytes",
         ),
         (
-            "payment_id;customer_id;order_id;payment_date;amount",
-            "payment_id;customer_id;order_id;payment_date;amount: payment_id, customer_id, order_id, payment_date, am",
+            "payment_id,customer_id,order_id,payment_date,amount,a\x1bb",
+            "payment_id, customer_id, order_id, payment_date, amount, a\x1bb: a column's name must have 1 to 63 bytes",
         ),
-        ("1,10,100,2025-01-02,5.50", "1, 10, 100, 2025-01-02, 5.50: payment_id, customer_id, order_id,"),
+        ("payment_id;customer_id;order_id;payment_date;amount", "none of them: is the header missing, or is there"),
+        ("1,10,100,2025-01-02,5.50", "none of them: is the header missing, or is there another delimiter?"),
     ],
-    ids=["missing", "twice", "extra-twice", "unnamed", "too-long", "other-delimiter", "no-header"],
+    ids=["missing", "twice", "extra-twice", "unnamed", "too-long", "unprintable", "other-delimiter", "no-header"],
 )
 def test_a_header_that_does_not_do_is_refused(header: str, message: str, open_run: str, tmp_path: Path) -> None:
     write(tmp_path / "payment_data.csv", header + "\n" + ROWS)
     assert refusal(open_run, tmp_path).startswith(f"payment_data.csv: {NAMED}{message}")
+
+
+def test_a_header_of_too_many_columns_is_refused(open_run: str, tmp_path: Path) -> None:
+    write(tmp_path / "payment_data.csv", HEADER.strip() + "".join(f",c{n}" for n in range(50_000)) + "\n")
+    assert refusal(open_run, tmp_path) == "payment_data.csv: 50005 columns are more than the 1000 that are taken"
+
+
+@pytest.mark.parametrize("ends", [("\r", "\n"), ("\r", "\r\n"), ("\r", "\r")])
+def test_a_header_that_ends_in_a_lone_cr_swallows_no_record(
+    ends: tuple[str, str], open_run: str, tmp_path: Path
+) -> None:
+    with (tmp_path / "payment_data.csv").open("w", newline="") as file:
+        file.write(HEADER.strip() + ends[0] + ROWS.replace("\n", ends[1]))
+    said = refusal(open_run, tmp_path)
+    assert said == "payment_data.csv: the header ends in a lone CR; lines end in LF or CRLF"
+
+
+def test_a_folder_of_the_files_name_is_refused(open_run: str, tmp_path: Path) -> None:
+    (tmp_path / "payment_data.csv").mkdir()
+    assert refusal(open_run, tmp_path).endswith("is no regular file")
+
+
+def test_a_copy_left_beside_the_file_is_no_part_of_it(open_run: str, tmp_path: Path) -> None:
+    write(tmp_path / "payment_data.csv", HEADER + ROWS)
+    write(tmp_path / "payment_data.csv.old.csv", HEADER + ROWS)
+    load(tmp_path)
+    assert fetch(open_run, "SELECT file FROM audit.loads") == [("payment_data.csv",)]
+
+
+def test_parts_may_share_an_extra_column(open_run: str, tmp_path: Path) -> None:
+    for part in (1, 2):
+        write(tmp_path / f"payment_data_{part}.csv", HEADER.strip() + ",note\n1,1,1,d,5,kept\n")
+    load(tmp_path)
+    assert fetch(open_run, "SELECT note, count(*) FROM raw.payment_data GROUP BY note") == [("kept", 2)]
+    assert fetch(open_run, "SELECT count(*) FROM audit.loads WHERE seconds > 0") == [(2,)]
 
 
 def test_a_column_name_of_63_bytes_is_taken(open_run: str, tmp_path: Path) -> None:
@@ -253,7 +289,10 @@ def test_a_delivery_without_data_is_refused(
 
 def test_a_missing_folder_is_refused_and_not_made(open_run: str, tmp_path: Path) -> None:
     said = refusal(open_run, tmp_path / "nowhere")
-    assert said.replace("file://", "") == f"{tmp_path}/nowhere is no folder: look at the Airflow Variable ltv_source"
+    assert (
+        said.replace("file://", "")
+        == f"{tmp_path}/nowhere is no folder: look at DATA, or at the Airflow Variable ltv_source"
+    )
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -331,7 +370,7 @@ HOSTILE = [
     "наименование 😀",
     "%s %(x)s {} {0}",
     "select",
-    "a\nb",
+    "a' OR 1=1",
     "x) FROM PROGRAM 'touch /tmp/owned' --",
     "\\",
 ]

@@ -3,6 +3,14 @@
 -- Reads: core.stale_customers, core.customers, core.orders, core.payments
 -- Write: merged for the customers whose rows changed; only rows that differ are written.
 
+-- Whoever has no row yet, or no longer, is computed too.
+INSERT INTO core.stale_customers (customer_id)
+SELECT customers.customer_id
+FROM core.customers
+LEFT JOIN core.customer_activity ON customers.customer_id = customer_activity.customer_id
+WHERE customer_activity.customer_id IS NULL
+ON CONFLICT (customer_id) DO NOTHING;
+
 MERGE INTO core.customer_activity AS kept
 USING (
     -- A paid order is one whose payments, refunds deducted, add up to more than 0.

@@ -1,0 +1,71 @@
+"""`make run` as a person runs it: what it prints, what it publishes, and its exit code."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from support import fetch
+
+
+def make_run(url: str, **variables: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DATABASE_URL": url} | {name: str(value) for name, value in variables.items()}
+    return subprocess.run(
+        [shutil.which("make") or "make", "-s", "run"],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_it_shows_each_task_and_what_was_published(warehouse: str) -> None:
+    done = make_run(warehouse, AS_OF="2026-01-31")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("raw.order_data  ") and line.endswith("3,000 rows") for line in lines)
+    assert any(line.startswith("marts.customer_ltv__equals_candidate") and line.endswith("passed") for line in lines)
+    assert "order_data.csv       3,000   2,995         3          0        2" in done.stdout
+    assert "Published: marts.customer_ltv as of 2026-01-31" in done.stdout
+    assert sum(line.startswith("  make ") or "| make" in line for line in lines) == 3
+    assert "[info" not in done.stdout
+    ((highest,),) = fetch(warehouse, "SELECT ltv::text FROM marts.customer_ltv ORDER BY ltv DESC LIMIT 1")
+    assert any(line.strip().startswith("223 ") and line.strip().endswith(highest) for line in lines)
+
+
+def test_a_failing_check_is_shown_with_its_file_and_ends_in_an_error(warehouse: str, tmp_path: Path) -> None:
+    for name in ("customer_data.csv", "order_data.csv", "payment_data.csv"):
+        (tmp_path / name).write_bytes((ROOT / "data" / name).read_bytes())
+    orders = (tmp_path / "order_data.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "order_data.csv").write_text(
+        "".join([orders[0], *(line.replace(",20", ",30", 1) for line in orders[1:])])
+    )
+    done = make_run(warehouse, DATA=tmp_path, AS_OF="2026-01-31")
+    assert done.returncode != 0
+    assert "staging.orders__" in done.stdout
+    assert " failed: " in done.stdout
+    assert "It ran sql/staging/orders__" in done.stdout
+    assert "Not published: see above." in done.stdout
+    assert fetch(warehouse, "SELECT count(*) FROM marts.customer_ltv") == [(0,)]
+    assert fetch(warehouse, "SELECT state, reason IS NOT NULL FROM audit.runs") == [("failed", True)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"AS_OF": "banana"}, "AS_OF=banana is no day: write it YYYY-MM-DD"),
+        ({"AS_OF": "2026-02-30"}, "AS_OF=2026-02-30 is no day"),
+        ({"DATABASE_URL": "postgresql://a:S3cr%t@127.0.0.1/x"}, "DATABASE_URL is no postgresql://"),
+        ({"DATABASE_URL": "postgresql://a:S3cr@127.0.0.1:1/x"}, "The warehouse cannot be used: "),
+    ],
+)
+def test_what_cannot_run_is_said_in_a_sentence(variables: dict[str, str], said: str, warehouse: str) -> None:
+    done = make_run(warehouse, **variables)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "S3cr" not in done.stderr + done.stdout
