@@ -3,9 +3,10 @@
 import gzip
 import hashlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -59,7 +60,7 @@ def refusal(url: str, folder: Path | str, run_id: str = "night", source: str = "
     """Load what must be refused; return the message, after a look at whether it changed anything."""
     from copy_csv import BadFileError
 
-    files = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
+    files = [path for path in sorted(Path(folder).glob("*")) if path.is_file()]
     before = rows_of(url, "raw", "audit"), [path.read_bytes() for path in files]
     with pytest.raises((BadFileError, psycopg.Error)) as refused:
         load(folder, source, run_id)
@@ -231,9 +232,13 @@ def test_a_header_that_ends_in_a_lone_cr_swallows_no_record(
     assert said == "payment_data.csv: the header ends in a lone CR; lines end in LF or CRLF"
 
 
-def test_a_folder_of_the_files_name_is_refused(open_run: str, tmp_path: Path) -> None:
-    (tmp_path / "payment_data.csv").mkdir()
-    assert refusal(open_run, tmp_path).endswith("is no regular file")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_regular_file_is_refused_unopened(make: Callable[[Path], None], tmp_path: Path) -> None:
+    from copy_csv import BadFileError, find_files
+
+    make(tmp_path / "payment_data.csv")
+    with pytest.raises(BadFileError, match=r"payment_data\.csv in .* is no regular file"):
+        find_files(str(tmp_path), "payment_data")
 
 
 def test_a_copy_left_beside_the_file_is_no_part_of_it(open_run: str, tmp_path: Path) -> None:
