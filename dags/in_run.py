@@ -68,6 +68,8 @@ class PlainErrors:
 class InRun(PlainErrors):
     """Enter the task's run at the start of the transaction in which its SQL runs."""
 
+    even_if_failed = False
+
     def execute(self, context: Any) -> Any:
         """Run the operator inside the run of its DAG run; raise psycopg.Error where that run is not open."""
         self.dag_run_id = context["run_id"]
@@ -80,7 +82,7 @@ class InRun(PlainErrors):
 
         def enter_run(connection: Any, autocommit: bool) -> None:
             set_autocommit(connection, autocommit)
-            connection.execute("SELECT audit.enter_run(%s)", [self.dag_run_id])
+            connection.execute("SELECT audit.enter_run(%s, %s)", [self.dag_run_id, self.even_if_failed])
 
         hook.set_autocommit = enter_run
         return hook
@@ -110,4 +112,6 @@ class RunSqlOperator(InRun, SQLExecuteQueryOperator):
 
 
 class CheckSqlOperator(InRun, SQLCheckOperator):
-    """Hold a claim against the data inside the task's run."""
+    """Hold a claim against the data inside the task's run, also when another check has failed it already."""
+
+    even_if_failed = True

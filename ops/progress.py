@@ -12,6 +12,14 @@ from airflow.listeners import hookimpl
 from rich.console import Console
 
 
+def file_of(task_id: str) -> Path:
+    """Return the file that says what the task does, from the project's folder."""
+    if task_id in ("begin", "end"):
+        return Path("sql", "definitions", "functions", f"audit.{task_id}_run.sql")
+    file = Path("sql", *task_id.split(".")).with_suffix(".sql")
+    return file if (server.ROOT / file).exists() else Path("dags", "copy_csv.py")
+
+
 class Progress:
     """Airflow's listener for the tasks of the run: prints a line for each that has ended."""
 
@@ -47,7 +55,6 @@ class Progress:
             self.line(task_instance.task_id, "yellow", "not run: the run has failed")
             return
         self.line(task_instance.task_id, "red", "failed" if is_final else "failed; it will be tried again")
-        file = Path("sql", *task_instance.task_id.split(".")).with_suffix(".sql")
         said = str(error)
         # The database may be what has failed.
         with suppress(psycopg.Error), psycopg.connect(self.url) as connection:
@@ -57,8 +64,7 @@ class Progress:
             ):
                 said = sentence
         self.console.print(f"    {said}", style="red", markup=False, highlight=False)
-        if (server.ROOT / file).exists():
-            self.console.print(f"    It ran {file}", style="red", markup=False, highlight=False)
+        self.console.print(f"    It ran {file_of(task_instance.task_id)}", style="red", markup=False, highlight=False)
         self.failed = self.failed or is_final
 
     def sleep(self, seconds: float) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import migrate
+import psycopg
 import server
 from psycopg.conninfo import conninfo_to_dict
 
@@ -17,6 +18,11 @@ VARIABLES = {
 
 if __name__ == "__main__":
     url, _ = migrate.warehouse()
+    if "DATABASE_URL" not in os.environ:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            raise SystemExit("The warehouse is new and empty: make run, or make migrate, comes first.") from None
     # The wheel's psql has no TLS; for a server elsewhere the machine's own is the better one.
     own = shutil.which("psql") if "DATABASE_URL" in os.environ else None
     program = own or str(server.wheel_folder() / "pginstall" / "bin" / "psql")

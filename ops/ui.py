@@ -58,6 +58,8 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Start Airflow, say where it is, and wait; return 0 once it is told to stop, 1 when a part of it has ended."""
     port = os.environ.get("UI_PORT") or "8080"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise SystemExit(f"UI_PORT={port} is no port: a number from 1 to 65535")
     address = f"http://127.0.0.1:{port}"
     airflow_home.prepare(airflow_home.UI_HOME)
     os.environ.update(

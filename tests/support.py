@@ -48,6 +48,8 @@ def warehouse_of(cluster: server.Server, template: str, name: str) -> Iterator[s
     with janitor(cluster, name, template_dbname=template):
         with psycopg.connect(database_url(cluster, name, admin=True), autocommit=True) as connection:
             connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO ltv_pipeline").format(sql.Identifier(name)))
+        # A template does not hand these on.
+        execute(database_url(cluster, name), (SQL / "definitions" / "login_defaults.sql").read_text())
         yield database_url(cluster, name)
 
 

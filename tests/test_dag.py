@@ -620,7 +620,7 @@ def test_a_whole_run_publishes(runs: SimpleNamespace) -> None:
 
 
 def test_a_failed_check_fails_the_run_with_its_sentence(runs: SimpleNamespace) -> None:
-    said = "raw.order_data__not_empty_nor_short failed: 10 of 20 bad, e.g. 10 records, usually 20"
+    said = "raw.order_data__not_empty_nor_short failed: 10 of 20 bad, 10 % allowed, e.g. 10 records, usually 20"
     assert runs.outcomes["short"][1] == "failed"
     assert state_of(runs, "short") == ("failed", said)
     assert said in runs.output["short"]
@@ -628,6 +628,13 @@ def test_a_failed_check_fails_the_run_with_its_sentence(runs: SimpleNamespace) -
     (run_no,) = fetch(runs.url, "SELECT run_no FROM audit.runs WHERE reason = %s", [said])[0]
     layers = fetch(runs.url, "SELECT DISTINCT split_part(task, '.', 1) FROM audit.steps WHERE run_no = %s", [run_no])
     assert layers == [("raw",)]
+    # The layer's other checks have had their say all the same.
+    assert fetch(
+        runs.url, "SELECT verdict, count(*) FROM audit.check_results WHERE run_no = %s GROUP BY 1", [run_no]
+    ) == [
+        ("failed", 1),
+        ("passed", 2),
+    ]
     assert fetch(runs.url, "SELECT count(*) FROM marts.customer_ltv_history WHERE run_no = %s", [run_no]) == [(0,)]
 
 

@@ -1,7 +1,9 @@
 """The commands of the Makefile that need no whole run, and the embedded server that stands behind them."""
 
+import dataclasses
 import os
 import re
+import runpy
 import shutil
 import stat
 import subprocess
@@ -72,6 +74,23 @@ def test_psql_prints_just_the_result(send: str, printed: str, warehouse: str) ->
     with psycopg.connect(warehouse, autocommit=True) as connection:
         migrate.apply_definitions(connection)
     assert make("-s", "psql", send=send, DATABASE_URL=warehouse) == (0, printed, "")
+
+
+def test_psql_on_a_server_without_a_warehouse_says_what_comes_first(
+    cluster: server.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    new = dataclasses.replace(cluster, pipeline_password="not set yet")
+    monkeypatch.setattr(migrate.server, "start", lambda: new)
+    with pytest.raises(SystemExit, match="The warehouse is new and empty: make run, or make migrate, comes first"):
+        runpy.run_path(str(ROOT / "ops" / "psql.py"), run_name="__main__")
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "8080; id"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    code, _, err = make("ui", UI_PORT=port)
+    assert code != 0
+    assert f"UI_PORT={port} is no port: a number from 1 to 65535" in err
 
 
 def test_psql_stops_at_the_first_error(warehouse: str) -> None:

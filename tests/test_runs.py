@@ -389,6 +389,26 @@ def test_a_task_is_refused_unless_its_run_is_open(db: psycopg.Connection, left: 
     assert said(refused) == ("run one is not open", NOT_OPEN_HINT)
 
 
+def test_a_check_has_its_say_in_the_last_run_though_it_has_failed(db: psycopg.Connection) -> None:
+    enter_as_a_check = "SELECT audit.enter_run('one', even_if_failed => true)"
+    begin(db, "one")
+    fail(db)
+    with db.transaction():
+        assert db.execute(enter_as_a_check).fetchone() == (1,)
+    begin(db, "two")
+    fail(db, "two")
+    with pytest.raises(psycopg.Error, match="run one is not open"):
+        db.execute(enter_as_a_check)
+
+
+@pytest.mark.parametrize("close", [end, lambda db: begin(db, "two")], ids=["published", "abandoned"])
+def test_a_check_has_no_say_in_a_run_that_has_ended_otherwise(db: psycopg.Connection, close: Callable) -> None:
+    begin(db, "one")
+    close(db)
+    with pytest.raises(psycopg.Error, match="run one is not open"):
+        db.execute("SELECT audit.enter_run('one', even_if_failed => true)")
+
+
 def test_a_task_knows_its_run_for_one_transaction(db: psycopg.Connection) -> None:
     begin(db, "one")
     setting = "SELECT current_setting('ltv.run_no', true)"
@@ -651,7 +671,7 @@ def test_a_verdict_is_kept_and_replaced_when_the_check_runs_again(db: psycopg.Co
     kept = """SELECT run_no, claim, verdict, bad_rows, checked_rows, observed_share, fail_over, warn_over, example, said
         FROM audit.check_results ORDER BY run_no"""
     enter_and(db, "SELECT audit.verdict('core.a__b', 3, 4, 0.5, 0.25, 'order 7')")
-    said_first = "core.a__b failed: 3 of 4 bad, e.g. order 7"
+    said_first = "core.a__b failed: 3 of 4 bad, 50 % allowed, e.g. order 7"
     first = (1, "core.a__b", "failed", 3, 4, Decimal("0.75"), Decimal("0.5"), Decimal("0.25"), "order 7", said_first)
     assert db.execute(kept).fetchall() == [first]
     enter_and(db, "SELECT audit.verdict('core.a__b', 0, 5)")
@@ -675,6 +695,7 @@ def test_a_check_is_noted_as_a_step_that_wrote_no_rows(db: psycopg.Connection) -
         ((0, 5, 0, None, "order 7"), "core.a__b passed: 0 of 5 bad"),
         ((3, 5, 0, None, None), "core.a__b failed: 3 of 5 bad"),
         ((3, 5, 0, None, "order 7"), "core.a__b failed: 3 of 5 bad, e.g. order 7"),
+        ((3, 50, Decimal("0.055"), None, "order 7"), "core.a__b failed: 3 of 50 bad, 5.5 % allowed, e.g. order 7"),
         ((3, 5, 1, 0, "order 7"), "core.a__b warned: 3 of 5 bad, e.g. order 7"),
         ((Decimal("0.01"), 5, 0, None, "1.00 and 1.01"), "core.a__b failed: 0.01 of 5 bad, e.g. 1.00 and 1.01"),
         ((0, 0, 0, None, None), "core.a__b failed: nothing to check"),

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import server
 import ui
-from support import AIRFLOW, SQL, airflow_settings, fetch, new_airflow_home, warehouse_of
+from support import AIRFLOW, SQL, airflow_settings, execute, fetch, new_airflow_home, warehouse_of
 
 AS_OF = "2026-01-31"
 RUNS = "/api/v2/dags/customer_ltv/dagRuns"
@@ -29,8 +31,14 @@ class Airflow:
     home: Path
     warehouse: str
 
-    def start(self, **conf: object) -> httpx.Response:
-        return self.client.post(RUNS, json={"logical_date": None, "conf": conf})
+    def start(self, run_id: str | None = None, **conf: object) -> httpx.Response:
+        named = {"dag_run_id": run_id} if run_id else {}
+        return self.client.post(RUNS, json={**named, "logical_date": None, "conf": conf})
+
+    def task(self, run_id: str, task_id: str, state: str | None) -> dict | None:
+        """The task of the run, once it is in the state."""
+        found = self.client.get(f"{RUNS}/{run_id}/taskInstances/{task_id}")
+        return found.json() if found.is_success and found.json()["state"] == state else None
 
     def log_of(self, run_id: str, task_id: str) -> str:
         """What the task said; of an error, its class and its message."""
@@ -187,3 +195,56 @@ def test_no_log_holds_a_password_or_a_person(airflow: Airflow, green_run: str) -
         text = path.read_text(errors="replace")
         assert password not in text, path
         assert "@example." not in text, path
+
+
+@pytest.mark.usefixtures("green_run")
+def test_a_lock_held_too_long_is_waited_out_by_a_retry(airflow: Airflow) -> None:
+    def task_is(state: str) -> dict | None:
+        return airflow.task("locked_out", "core.customers", state)
+
+    execute(airflow.warehouse, "ALTER ROLE CURRENT_USER IN DATABASE ltv_scheduler SET lock_timeout = '1s'")
+    with psycopg.connect(airflow.warehouse) as holder:
+        holder.execute("LOCK TABLE core.customers IN SHARE MODE")
+        airflow.start("locked_out", as_of=AS_OF).raise_for_status()
+        wait_for("the time-out", lambda: task_is("up_for_retry"), airflow.processes)
+    assert "LockNotAvailable: canceling statement due to lock timeout" in airflow.log_of("locked_out", "core.customers")
+    assert wait_for("the retry", lambda: task_is("success"), airflow.processes)["try_number"] == 2
+
+    def published() -> list:
+        return fetch(
+            airflow.warehouse, "SELECT FROM audit.runs WHERE dag_run_id = 'locked_out' AND state = 'published'"
+        )
+
+    wait_for("the publish", published, airflow.processes)
+
+
+@pytest.mark.usefixtures("green_run")
+def test_a_task_killed_at_its_last_try_leaves_a_failed_run_that_says_so(airflow: Airflow) -> None:
+    def task_is(state: str | None) -> dict | None:
+        return airflow.task("killed", "raw.order_data", state)
+
+    def waits() -> list:
+        return fetch(airflow.warehouse, "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    with psycopg.connect(airflow.warehouse) as holder:
+        holder.execute("LOCK TABLE raw.order_data")
+        airflow.start("killed", as_of=AS_OF).raise_for_status()
+        wait_for("the task", lambda: task_is(None), airflow.processes)
+        # Three retries would take minutes.
+        with sqlite3.connect(airflow.home / "airflow.db", timeout=60) as metadata:
+            sql = "UPDATE task_instance SET max_tries = 0 WHERE run_id = 'killed' AND task_id = 'raw.order_data'"
+            assert metadata.execute(sql).rowcount == 1
+        wait_for("the lock", waits, airflow.processes)
+        os.kill(task_is("running")["pid"], signal.SIGKILL)
+        wait_for("the end of the task", lambda: task_is("failed"), airflow.processes)
+        wait_for("the end of its query", lambda: not waits(), airflow.processes, 30)
+
+    def ended() -> list:
+        return fetch(
+            airflow.warehouse,
+            "SELECT state, reason FROM audit.runs WHERE dag_run_id = 'killed' AND ended_at IS NOT NULL",
+        )
+
+    assert wait_for("the end of the run", ended, airflow.processes) == [
+        ("failed", "raw.order_data: its process ended without a word")
+    ]

@@ -39,9 +39,12 @@ SELECT
         checked_rows => held.rows_now,
         example => concat_ws(
             '; ',
-            format(
-                '%s + %s rows expected, %s found', ledger.rows_before, ledger.rows_change, held.rows_now
-            ),
+            CASE
+                WHEN ledger.run_no IS NULL THEN 'the run has not reached core.customers'
+                ELSE format(
+                    '%s + %s rows expected, %s found', ledger.rows_before, ledger.rows_change, held.rows_now
+                )
+            END,
             'customer_id ' || missing.example || ' not as delivered'
         )
     ) AS reconciles

@@ -39,11 +39,14 @@ SELECT
         checked_rows => held.rows_now,
         example => concat_ws(
             '; ',
-            format(
-                '%s + %s rows and %s + %s expected, %s rows and %s found',
-                ledger.rows_before, ledger.rows_change, ledger.amount_before, ledger.amount_change,
-                held.rows_now, held.amount_now
-            ),
+            CASE
+                WHEN ledger.run_no IS NULL THEN 'the run has not reached core.orders'
+                ELSE format(
+                    '%s + %s rows and %s + %s expected, %s rows and %s found',
+                    ledger.rows_before, ledger.rows_change, ledger.amount_before, ledger.amount_change,
+                    held.rows_now, held.amount_now
+                )
+            END,
             'order_id ' || missing.example || ' not as delivered'
         )
     ) AS reconciles

@@ -1,5 +1,5 @@
 -- audit.enter_run: make this transaction part of a run; refuse unless it is open and what it built still stands.
-CREATE OR REPLACE FUNCTION audit.enter_run(dag_run_id text) RETURNS integer
+CREATE OR REPLACE FUNCTION audit.enter_run(dag_run_id text, even_if_failed boolean DEFAULT false) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
@@ -11,7 +11,17 @@ BEGIN
     -- KEY SHARE: begin_run (FOR UPDATE) waits for this task to end, fail_run (an UPDATE) does not.
     SELECT runs.run_no INTO entered
     FROM audit.runs
-    WHERE runs.dag_run_id = enter_run.dag_run_id AND runs.state = 'open'
+    WHERE
+        runs.dag_run_id = enter_run.dag_run_id
+        AND (
+            runs.state = 'open'
+            -- One failed check closes the run; the verdicts of the others are wanted all the same.
+            OR (
+                enter_run.even_if_failed
+                AND runs.state = 'failed'
+                AND runs.run_no = (SELECT max(last_run.run_no) FROM audit.runs AS last_run)
+            )
+        )
     FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is not open', enter_run.dag_run_id
@@ -39,4 +49,4 @@ BEGIN
     PERFORM set_config('ltv.run_no', entered::text, true);
     RETURN entered;
 END $$;
-COMMENT ON FUNCTION audit.enter_run(text) IS 'Make this transaction part of a run; refuse unless that very run is open and what it built still stands.';
+COMMENT ON FUNCTION audit.enter_run(text, boolean) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed) and what it built still stands.';

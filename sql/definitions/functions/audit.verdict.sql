@@ -23,11 +23,12 @@ BEGIN
         verdict := 'failed';
     END IF;
     said := format(
-        '%s %s: %s%s', claim, verdict,
+        '%s %s: %s%s%s', claim, verdict,
         CASE
             WHEN coalesce(checked_rows, 0) = 0 THEN 'nothing to check'
             ELSE format('%s of %s bad', coalesce(bad_rows::text, 'an unknown number'), checked_rows)
         END,
+        CASE WHEN verdict = 'failed' AND fail_over > 0 THEN format(', %s %% allowed', trim_scale(fail_over * 100)) END,
         CASE WHEN verdict <> 'passed' THEN ', e.g. ' || example END
     );
     RAISE NOTICE '%', said;
