@@ -18,7 +18,7 @@ run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-
 	@$(VENV)/bin/python ops/run.py
 
 test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: just those tests)
-	@$(VENV)/bin/python -m pytest -q $(if $(K),-vv -k '$(K)')
+	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q)
 
 lint: $(DEV) ## check SQL, Python, types, migrations and the compose file
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
@@ -42,10 +42,12 @@ migrate: $(RUN) ## bring the warehouse to the version of sql/
 
 stop: ## stop the embedded database
 	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python ops/server.py stop; fi
+	@echo 'The embedded database is stopped.'
 
 clean: ## stop the embedded database and remove .local/ with everything in it
 	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python ops/server.py remove; fi
 	@rm -rf .local
+	@echo 'The embedded database and .local/ are gone.'
 
 # uv comes first, by pip and its hash; everything else comes by uv and the lock's hashes.
 $(VENV)/bin/uv: requirements/uv.txt

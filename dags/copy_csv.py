@@ -10,23 +10,35 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO, Any, cast
 
 import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseOperator, ObjectStoragePath
+from csv_records import Splitter, python_encoding
 from in_run import CONN_ID, in_plain_words
 from psycopg import sql
 
 CHUNK_BYTES = 1 << 20
 # PostgreSQL's own limit is 1,600, less for wide rows.
 MOST_COLUMNS = 1000
-# PostgreSQL's names for encodings whose name Python spells otherwise.
-PYTHON_ENCODINGS = {"UTF8": "utf-8-sig", "WIN1252": "cp1252"}
+# The number of each line, and PostgreSQL's own columns.
+KEPT_NAMES = {"line_no", "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
+# Broken lines that are held in memory before they are written.
+MANY_BROKEN = 500
+
+
+# A line that COPY does not take; the limit is that of a row's size.
+REFUSED = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 
 
 class BadFileError(Exception):
     """A file that cannot be loaded; the message names the file and says what is wrong."""
+
+
+class FileChangedError(OSError):
+    """A file that was not the same at the end of its COPY as at the start: the next try finds it whole."""
 
 
 class MeasuredBytes(io.RawIOBase):
@@ -66,15 +78,14 @@ def opened(path: ObjectStoragePath) -> Iterator[tuple[MeasuredBytes, IO[bytes]]]
             raise BadFileError(f"{path.name} is no whole gzip file: {error}") from None
 
 
-def line_of_open_quote(path: ObjectStoragePath) -> int:
-    """Return the line of the quote that is opened and never closed, 0 if there is none."""
-    line, quote_line = 1, 0
-    with opened(path) as (_, stream):
-        while piece := stream.readline(CHUNK_BYTES):
-            if piece.count(b'"') % 2:
-                quote_line = 0 if quote_line else line
-            line += piece.endswith(b"\n")
-    return quote_line
+def state_of(path: ObjectStoragePath) -> dict[str, Any]:
+    """Return what the store says of a file: size, time, identity."""
+    return dict(path.fs.info(path.path))
+
+
+def in_order(path: ObjectStoragePath) -> list[str | int]:
+    """Return what sorts part 2 before part 10."""
+    return [int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", path.name)]
 
 
 def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
@@ -86,7 +97,7 @@ def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     if not place.is_dir():
         raise BadFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source")
     pattern = re.compile(re.escape(source) + r"([-_.][\w-]+)?\.csv(\.gz)?")
-    found = sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=lambda path: path.name)
+    found = sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=in_order)
     if not found:
         raise BadFileError(f"{source}.csv is missing in {folder}")
     if odd := [path.name for path in found if not path.is_file()]:
@@ -110,16 +121,23 @@ def read_header(stream: IO[bytes], file: str, encoding: str, delimiter: str) -> 
     if len(record) >= CHUNK_BYTES and not record.endswith(b"\n"):
         raise BadFileError(f"{file}: the header is longer than {CHUNK_BYTES} bytes")
     try:
-        text = record.decode(PYTHON_ENCODINGS.get(encoding, encoding))
+        text = record.decode(python_encoding(encoding)).removeprefix("\ufeff")
+    except LookupError:
+        raise BadFileError(f"{file}: its encoding {encoding} is not known here") from None
     except UnicodeDecodeError:
         raise BadFileError(f"{file}: the header is no {encoding} text") from None
     try:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise BadFileError(f"{file}: the header cannot be read: {error}") from None
+    # What stands behind an open quote are customers: it is not repeated.
+    if text.count('"') % 2 or any("\n" in name for record in records for name in record):
+        raise BadFileError(f"{file}: a quote in the header is not closed")
     if len(records) > 1:
         raise BadFileError(f"{file}: the header ends in a lone CR; lines end in LF or CRLF")
-    return [field.strip().lower() for record in records for field in record]
+    names = [field.strip().lower() for record in records for field in record]
+    # A delimiter at the end of every line makes a last field that has no name.
+    return names[:-1] if len(names) > 1 and not names[-1] else names
 
 
 def check_header(found: list[str], expected: list[str], file: str) -> None:
@@ -141,8 +159,146 @@ def check_header(found: list[str], expected: list[str], file: str) -> None:
         raise BadFileError(f"{named}: {', '.join(repeated)} named more than once")
     if any(not 0 < len(column.encode()) <= 63 or not column.isprintable() for column in found):
         raise BadFileError(f"{named}: a column's name must have 1 to 63 bytes, all of them printable")
-    if "line_no" in found:
-        raise BadFileError(f"{named}: line_no is the number that raw gives to each line")
+    if kept := [column for column in found if column in KEPT_NAMES]:
+        raise BadFileError(f"{named}: {kept[0]} is a name that raw keeps for itself")
+
+
+@dataclass
+class Delivery:
+    """A source's table in raw, being filled: the connection's open transaction and what audit.sources declares."""
+
+    connection: Any
+    source: str
+    columns: list[str]
+    encoding: str
+    delimiter: str
+    log: Any
+
+    @property
+    def table(self) -> sql.Identifier:
+        """The table, quoted."""
+        return sql.Identifier("raw", self.source)
+
+    def make_table(self) -> None:
+        """Make the table anew, all text; the first record of a file stands in its second line."""
+        line_no = sql.SQL("line_no bigint GENERATED ALWAYS AS IDENTITY (START WITH 2 CACHE 1000)")
+        declared = [sql.SQL("{} text").format(sql.Identifier(column)) for column in self.columns]
+        self.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.table))
+        self.connection.execute(
+            sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(self.table, sql.SQL(", ").join([line_no, *declared]))
+        )
+
+    def add(self, path: ObjectStoragePath, first_line_no: int) -> tuple[int, int]:
+        """Copy a file, its first record being line first_line_no of the table.
+
+        Returns how many of its records were loaded, and how many lines it has behind its header.
+        """
+        started, state = time.monotonic(), state_of(path)
+        with opened(path) as (measured, stream):
+            header = self.read_header(stream, path.name)
+            extra = [column for column in header if column not in self.columns]
+            for column in extra:
+                self.connection.execute(
+                    sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text").format(
+                        self.table, sql.Identifier(column)
+                    )
+                )
+            loaded = self.copy(stream, header, first_line_no)
+            records = lines = loaded or 0
+        if loaded is None:
+            with opened(path) as (measured, stream):
+                self.read_header(stream, path.name)
+                try:
+                    loaded, records, lines = self.copy_apart(stream, header, path.name, first_line_no)
+                except REFUSED as error:
+                    raise BadFileError(f"{path.name}: {error.diag.message_primary}") from None
+        if state_of(path) != state:
+            raise FileChangedError(f"{path.name} changed while it was read")
+        if not records:
+            raise BadFileError(f"{path.name} has a header and no records")
+        if extra:
+            self.log.warning("%s: columns that nobody declared go no further: %s", path.name, ", ".join(extra))
+        if loaded < records:
+            self.log.warning("%s: %s broken lines are set aside", path.name, records - loaded)
+        seconds = time.monotonic() - started
+        self.log.info("%s: %s records in %.1f s", path.name, records, seconds)
+        digest = measured.digest.hexdigest()
+        self.connection.execute(
+            "SELECT audit.log_load(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [self.source, path.name, measured.count, digest, first_line_no, records, extra, seconds, loaded],
+        )
+        return loaded, lines
+
+    def read_header(self, stream: IO[bytes], file: str) -> list[str]:
+        """Take the header off the stream; return its column names. Raises BadFileError unless all are there, once."""
+        header = read_header(stream, file, self.encoding, self.delimiter)
+        check_header(header, self.columns, file)
+        return header
+
+    def statement(self, columns: list[str]) -> sql.Composed:
+        """Return the COPY into these columns. What a file says of itself gets no further than a quoted identifier."""
+        return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING {}, DELIMITER {})").format(
+            self.table,
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.Literal(self.encoding),
+            sql.Literal(self.delimiter),
+        )
+
+    def copy(self, stream: IO[bytes], header: list[str], first_line_no: int) -> int | None:
+        """COPY the rest of the stream as it is; return the number of records, None if COPY refuses one of them."""
+        self.connection.execute(
+            sql.SQL("ALTER TABLE {} ALTER line_no RESTART WITH {}").format(self.table, sql.Literal(first_line_no))
+        )
+        try:
+            with self.connection.transaction(), self.connection.cursor() as cursor:
+                with cursor.copy(self.statement(header)) as copy:
+                    while chunk := stream.read(CHUNK_BYTES):
+                        copy.write(chunk)
+                return int(cursor.rowcount)
+        except REFUSED as error:
+            # Its context quotes the row; only the message may leave it.
+            self.log.warning("%s; the file is read again, line by line", error.diag.message_primary)
+            return None
+
+    def copy_apart(self, stream: IO[bytes], header: list[str], file: str, first_line_no: int) -> tuple[int, int, int]:
+        """COPY the records of the stream that COPY takes, and set the broken lines aside.
+
+        Returns how many records were loaded, how many there are, and how many lines they take up.
+        """
+        splitter = Splitter(stream, 2, len(header), self.encoding, self.delimiter)
+        numbered = f"%d{self.delimiter}".encode(python_encoding(self.encoding))
+        statement = self.statement(["line_no", *header])
+        split, loaded, records, is_done = iter(splitter), 0, 0, False
+        while not is_done:
+            good, broken = bytearray(), []
+            with self.connection.cursor() as cursor:
+                with cursor.copy(statement) as copy:
+                    is_done = True
+                    for record in split:
+                        if record.flaw is None:
+                            good += numbered % (first_line_no - 2 + record.line_no) + record.data + b"\n"
+                            if len(good) >= CHUNK_BYTES:
+                                copy.write(good)
+                                good = bytearray()
+                        else:
+                            broken.append(record)
+                            if len(broken) >= MANY_BROKEN:
+                                is_done = False
+                                break
+                    copy.write(good)
+                loaded += int(cursor.rowcount)
+            records += len(broken)
+            self.connection.execute(
+                "SELECT audit.set_aside_broken(%s, %s, %s, %s, %s)",
+                [
+                    self.source,
+                    file,
+                    [record.line_no for record in broken],
+                    [record.as_text(self.encoding) for record in broken],
+                    [record.flaw for record in broken],
+                ],
+            )
+        return loaded, loaded + records, splitter.line_no - 1
 
 
 class CopyCsvOperator(BaseOperator):
@@ -152,7 +308,8 @@ class CopyCsvOperator(BaseOperator):
     :param folder: a local folder or the URL of an object store's; `{as_of}` stands for the run's day.
 
     What the file must look like comes from audit.sources. Memory is constant. A file that is missing, empty
-    or broken raises, and nothing is changed.
+    or without its header raises, and nothing is changed. A file in which COPY refuses a line is read a second
+    time, record by record: its broken lines go to audit.rejected_rows, the others to raw.
     """
 
     template_fields = ("folder",)
@@ -178,70 +335,10 @@ class CopyCsvOperator(BaseOperator):
         as_of, columns, encoding, delimiter = connection.execute(
             "SELECT as_of, columns, encoding, delimiter FROM audit.open_load(%s)", [self.source]
         ).fetchone()
-        table = sql.Identifier("raw", self.source)
-        line_no = sql.SQL("line_no bigint GENERATED ALWAYS AS IDENTITY (START WITH 2 CACHE 1000)")
-        declared = [sql.SQL("{} text").format(sql.Identifier(column)) for column in columns]
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-        connection.execute(
-            sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(table, sql.SQL(", ").join([line_no, *declared]))
-        )
-        first_line_no = 2
+        delivery = Delivery(connection, self.source, columns, encoding, delimiter, self.log)
+        delivery.make_table()
+        total, next_line_no = 0, 2
         for path in find_files(self.folder.replace("{as_of}", as_of.isoformat()), self.source):
-            started = time.monotonic()
-            with opened(path) as (measured, stream):
-                found = read_header(stream, path.name, encoding, delimiter)
-                check_header(found, columns, path.name)
-                extra = [column for column in found if column not in columns]
-                for column in extra:
-                    connection.execute(
-                        sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text").format(table, sql.Identifier(column))
-                    )
-                records = self.copy(connection, table, found, stream, path, encoding, delimiter)
-            if not records:
-                raise BadFileError(f"{path.name} has a header and no records")
-            if extra:
-                self.log.warning("%s: columns that nobody declared go no further: %s", path.name, ", ".join(extra))
-            seconds = time.monotonic() - started
-            self.log.info("%s: %s records in %.1f s", path.name, records, seconds)
-            digest = measured.digest.hexdigest()
-            connection.execute(
-                "SELECT audit.log_load(%s, %s, %s, %s, %s, %s, %s, %s)",
-                [self.source, path.name, measured.count, digest, first_line_no, records, extra, seconds],
-            )
-            first_line_no += records
-        connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, first_line_no - 2])
-
-    def copy(
-        self,
-        connection: Any,
-        table: sql.Identifier,
-        columns: list[str],
-        stream: IO[bytes],
-        path: ObjectStoragePath,
-        encoding: str,
-        delimiter: str,
-    ) -> int:
-        """COPY the rest of the stream into the table; return the number of records.
-
-        Raises BadFileError with the line for a broken record. What the file says of itself goes no further
-        than quoted identifiers and COPY's data.
-        """
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING {}, DELIMITER {})").format(
-            table,
-            sql.SQL(", ").join(map(sql.Identifier, columns)),
-            sql.Literal(encoding),
-            sql.Literal(delimiter),
-        )
-        with connection.cursor() as cursor:
-            try:
-                with cursor.copy(statement) as copy:
-                    while chunk := stream.read(CHUNK_BYTES):
-                        copy.write(chunk)
-            except psycopg.DataError as error:
-                # The context quotes the row; only the number of its line may leave it.
-                at = re.search(r"line (\d+)", error.diag.context or "")
-                line = int(at[1]) + 1 if at else 0
-                if error.diag.message_primary == "unterminated CSV quoted field":
-                    line = line_of_open_quote(path) or line
-                raise BadFileError(f"{path.name} line {line}: {error.diag.message_primary}") from None
-            return int(cursor.rowcount)
+            loaded, lines = delivery.add(path, next_line_no)
+            total, next_line_no = total + loaded, next_line_no + lines
+        connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, total])

@@ -4,6 +4,7 @@ DATABASE_URL names the warehouse by the login that runs the pipeline; without it
 ADMIN_DATABASE_URL (optional) is an administrator's login on it, which makes the roles.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psycopg
 import server
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
 
 sys.path.append(str(server.ROOT / "dags"))
 from sql_files import SQL, deployed_fingerprint
@@ -93,6 +95,22 @@ def apply_migrations(url: str, is_encrypted: bool) -> None:
         raise SystemExit("make migrate: " + " ".join([*done.stdout.splitlines()[-1:], done.stderr.strip()]))
 
 
+def check_migrations(connection: psycopg.Connection) -> None:
+    """Raise SystemExit if a migration was edited after it was applied: it would not be applied again."""
+    last = connection.execute(
+        "SELECT deployments.migrations FROM audit.deployments ORDER BY deployments.deployed_at DESC LIMIT 1"
+    ).fetchone()
+    for name, digest in (last[0] if last else {}).items():
+        if migrations().get(name) != digest:
+            raise SystemExit(f"make migrate: sql/migrations/{name} was edited after it ran here: write the next one")
+
+
+def migrations() -> dict[str, str]:
+    """Return the sha256 of every migration, by its file's name."""
+    files = sorted((SQL / "migrations").glob("*.sql"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def drop_undefined_functions(connection: psycopg.Connection) -> None:
     """Drop the functions of our schemas that this transaction has not defined: no file of sql/definitions has them."""
     left_over = connection.execute(
@@ -115,7 +133,10 @@ def apply_definitions(connection: psycopg.Connection) -> None:
         apply_files(connection, [*sorted(folder.glob("functions/*")), *sorted(folder.glob("views/*"))])
         drop_undefined_functions(connection)
         apply_files(connection, sorted(folder.glob("*.sql")))
-        connection.execute("INSERT INTO audit.deployments (fingerprint) VALUES (%s)", [deployed_fingerprint()])
+        connection.execute(
+            "INSERT INTO audit.deployments (fingerprint, migrations) VALUES (%s, %s)",
+            [deployed_fingerprint(), Jsonb(migrations())],
+        )
 
 
 def apply_files(connection: psycopg.Connection, paths: list[Path]) -> None:
@@ -140,6 +161,7 @@ def migrate(url: str, admin_url: str | None = None) -> None:
                 f"make migrate: PostgreSQL 18 or later is needed; this is {connection.info.server_version}"
             )
         apply_migrations(url, connection.pgconn.ssl_in_use)
+        check_migrations(connection)
         apply_definitions(connection)
 
 

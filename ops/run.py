@@ -59,7 +59,8 @@ def main() -> int:
     began = time.monotonic()
     as_of = os.environ.get("AS_OF") or None
     try:
-        date.fromisoformat(as_of or "2000-01-01")
+        if date.fromisoformat(as_of or "2000-01-01").isoformat() != (as_of or "2000-01-01"):
+            raise ValueError
     except ValueError:
         raise SystemExit(f"AS_OF={as_of} is no day: write it YYYY-MM-DD") from None
     console = Console(file=os.fdopen(os.dup(1), "w"))

@@ -83,6 +83,15 @@ def execute(url: str, statement: str, parameters: object = None) -> None:
         connection.execute(statement, parameters)
 
 
+def open_limits(url: str) -> None:
+    """Let tiny deliveries vary as they like: the limits are not the point."""
+    execute(
+        url,
+        """UPDATE audit.sources SET max_reject_share = 1, max_waiting_share = 1,
+            max_volume_fall = 1, max_total_change = 1000""",
+    )
+
+
 def rows_of(url: str, *schemas: str, place: bool = True) -> dict[str, list[str]]:
     """Every row of every table in the schemas, with the place where it lies and the transaction that wrote it."""
     written = "ctid, xmin, " if place else ""

@@ -362,15 +362,6 @@ def test_the_same_day_may_run_again_with_corrections(warehouse: str, tmp_path: P
     ) == [(2, "UPDATE", Decimal(130), 2)]
 
 
-def open_limits(url: str) -> None:
-    """Let tiny deliveries vary as they like: the limits are not the point."""
-    execute(
-        url,
-        """UPDATE audit.sources SET max_reject_share = 1, max_waiting_share = 1,
-            max_volume_fall = 1, max_total_change = 1000""",
-    )
-
-
 def test_a_snapshot_removes_what_it_no_longer_holds(warehouse: str, tmp_path: Path) -> None:
     open_limits(warehouse)
     execute(warehouse, "UPDATE audit.sources SET kind = 'snapshot'")

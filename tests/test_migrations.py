@@ -38,6 +38,10 @@ ROWS = {
     "audit.ledger": "(run_no, table_name, rows_before, amount_before) VALUES (1, 'core.orders', 0, 0)",
     "audit.check_results": """(run_no, claim, verdict, bad_rows, checked_rows, fail_over, said)
         VALUES (1, 'core.orders__reconciles', 'passed', 0, 1, 0, 'it holds')""",
+    "audit.replaced_rows": "(run_no, table_name, key, replaced) VALUES (1, 'core.orders', 1, '{}')",
+    "audit.overrides": """(claim, signed_by, reason, expires_at)
+        VALUES ('core.orders__reconciles', 'Ann', 'it is known', now() + INTERVAL '1 hour')""",
+    "core.forgotten_customers": "(customer_id) VALUES (1)",
     "core.customers": "(customer_id, first_name, run_no, updated_at) VALUES (1, 'Ann', 1, now())",
     "core.orders": """(order_id, customer_id, order_date, price, run_no, updated_at)
         VALUES (1, 1, '2025-01-01', 10, 1, now())""",
@@ -193,6 +197,23 @@ def test_a_failing_migration_is_named_and_leaves_nothing_behind(
 def test_migrations_only_go_forward() -> None:
     for path in MIGRATIONS:
         assert "RAISE EXCEPTION 'migrations only go forward" in path.read_text().partition("-- migrate:down")[2]
+
+
+def test_a_migration_that_was_edited_after_it_ran_is_refused(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    changed = use(tmp_path, monkeypatch)
+    migrate.migrate(url)
+    with (changed / "migrations" / MIGRATIONS[-1].name).open("a") as file:
+        file.write("-- one more comment\n")
+    before = contents(url)
+    with pytest.raises(SystemExit) as refused:
+        migrate.migrate(url)
+    assert str(refused.value) == (
+        f"make migrate: sql/migrations/{MIGRATIONS[-1].name} was edited after it ran here: write the next one"
+    )
+    assert contents(url) == before
 
 
 def test_a_function_whose_file_has_gone_is_dropped(

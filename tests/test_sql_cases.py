@@ -72,6 +72,7 @@ def load(connection: psycopg.Connection, path: Path) -> None:
         "run_no": "1",
         "updated_at": "'2020-01-01'",
         "changed_as_of": "'2020-01-01'",
+        "last_seen_at": "'2020-01-01'",
     }.items():
         if column not in header and column_exists(connection, path.stem, column):
             connection.execute(
@@ -168,6 +169,8 @@ def test_every_file_has_its_cases(path: Path) -> None:
     assert cases, f"tests/cases/{path.parent.name}.{path.stem} has no case"
     if "__" in path.stem:
         verdicts = {row["verdict"] for case in cases for row in csv.DictReader(io.StringIO(case.read_text()))}
+        claim = f"claim => '{path.parent.name}.{path.stem}'"
+        assert claim in path.read_text(), f"a check is named as its file: {claim}"
         assert {"passed", "failed"} <= verdicts, f"the cases show only {sorted(verdicts)}"
 
 

@@ -15,4 +15,12 @@ BEGIN
     ELSE
         RAISE NOTICE 'There is no role ltv_analyst: nobody but the owner reads marts. See sql/admin/roles.sql.';
     END IF;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'ltv_steward') THEN
+        GRANT USAGE ON SCHEMA audit TO ltv_steward;
+        GRANT SELECT ON audit.rejected_rows, audit.rejections_today, audit.runs, audit.loads, audit.sources TO ltv_steward;
+        GRANT INSERT, UPDATE ON audit.rejected_rows TO ltv_steward;
+        GRANT EXECUTE ON FUNCTION audit.run_no(), audit.replay(bigint, jsonb) TO ltv_steward;
+    ELSE
+        RAISE NOTICE 'There is no role ltv_steward: nobody but the owner works the rejects. See sql/admin/roles.sql.';
+    END IF;
 END $$;

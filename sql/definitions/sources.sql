@@ -14,6 +14,7 @@ USING (
         ',' AS delimiter,
         ARRAY['', 'NULL', 'N/A', '-', '\N'] AS null_tokens,
         0.05 AS max_reject_share,
+        10000 AS max_rejects,
         0.05 AS max_waiting_share,
         0.10 AS max_volume_fall,
         0.50 AS max_total_change
@@ -44,6 +45,7 @@ WHEN MATCHED THEN
             delimiter = listed.delimiter,
             null_tokens = listed.null_tokens,
             max_reject_share = listed.max_reject_share,
+            max_rejects = listed.max_rejects,
             max_waiting_share = listed.max_waiting_share,
             max_volume_fall = listed.max_volume_fall,
             max_total_change = listed.max_total_change
@@ -56,6 +58,7 @@ WHEN NOT MATCHED THEN INSERT (
     delimiter,
     null_tokens,
     max_reject_share,
+    max_rejects,
     max_waiting_share,
     max_volume_fall,
     max_total_change
@@ -68,6 +71,7 @@ WHEN NOT MATCHED THEN INSERT (
     listed.delimiter,
     listed.null_tokens,
     listed.max_reject_share,
+    listed.max_rejects,
     listed.max_waiting_share,
     listed.max_volume_fall,
     listed.max_total_change

@@ -1,22 +1,47 @@
 -- staging.customers: every line of this delivery's customers, typed where it can be, with its verdict.
--- Grain: one row per line of customer_data.
--- Reads: raw.customer_data, audit.sources
+-- Grain: one row per line of customer_data, and per row that was corrected by hand (line_no below 0).
+-- Reads: raw.customer_data, audit.waiting_rows, audit.sources, core.forgotten_customers
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.customers;
 
 CREATE UNLOGGED TABLE staging.customers AS
-WITH cleaned AS (
+WITH received AS (
     SELECT
         customer_data.line_no,
-        audit.cleaned(customer_data.customer_id, (SELECT audit.null_tokens('customer_data'))) AS customer_id,
-        audit.cleaned(customer_data.first_name, (SELECT audit.null_tokens('customer_data'))) AS first_name,
-        audit.cleaned(customer_data.last_name, (SELECT audit.null_tokens('customer_data'))) AS last_name,
-        lower(audit.cleaned(customer_data.email, (SELECT audit.null_tokens('customer_data')))) AS email,
-        audit.cleaned(customer_data.country, (SELECT audit.null_tokens('customer_data'))) AS country,
-        audit.cleaned(customer_data.gender, (SELECT audit.null_tokens('customer_data'))) AS gender,
-        audit.cleaned(customer_data.date_of_birth, (SELECT audit.null_tokens('customer_data'))) AS date_of_birth
+        customer_data.customer_id,
+        customer_data.first_name,
+        customer_data.last_name,
+        customer_data.email,
+        customer_data.country,
+        customer_data.gender,
+        customer_data.date_of_birth
     FROM raw.customer_data
+    UNION ALL
+    SELECT
+        -waiting_rows.rejected_row_id AS line_no,
+        waiting_rows.fields ->> 'customer_id' AS customer_id,
+        waiting_rows.fields ->> 'first_name' AS first_name,
+        waiting_rows.fields ->> 'last_name' AS last_name,
+        waiting_rows.fields ->> 'email' AS email,
+        waiting_rows.fields ->> 'country' AS country,
+        waiting_rows.fields ->> 'gender' AS gender,
+        waiting_rows.fields ->> 'date_of_birth' AS date_of_birth
+    FROM audit.waiting_rows
+    WHERE waiting_rows.source = 'customer_data'
+),
+
+cleaned AS (
+    SELECT
+        line_no,
+        audit.cleaned(customer_id, (SELECT audit.null_tokens('customer_data'))) AS customer_id,
+        audit.cleaned(first_name, (SELECT audit.null_tokens('customer_data'))) AS first_name,
+        audit.cleaned(last_name, (SELECT audit.null_tokens('customer_data'))) AS last_name,
+        lower(audit.cleaned(email, (SELECT audit.null_tokens('customer_data')))) AS email,
+        audit.cleaned(country, (SELECT audit.null_tokens('customer_data'))) AS country,
+        audit.cleaned(gender, (SELECT audit.null_tokens('customer_data'))) AS gender,
+        audit.cleaned(date_of_birth, (SELECT audit.null_tokens('customer_data'))) AS date_of_birth
+    FROM received
     -- a fence: each field is cleaned once, however often it is looked at below;
     -- '0' is a bigint from the start, a plain 0 would make everything above it serial
     OFFSET '0' -- noqa: AM09
@@ -33,10 +58,15 @@ judged AS (
         gender,
         date_of_birth,
         CASE
+            WHEN customer_id IN (SELECT forgotten_customers.customer_id::text FROM core.forgotten_customers)
+                THEN 'customer_id forgotten: this customer was erased'
             WHEN customer_id IS NULL
                 THEN 'customer_id missing: a customer needs a number'
             WHEN NOT audit.is_id(customer_id)
-                THEN 'customer_id not_a_whole_number: digits only, no leading zero'
+                THEN CASE lower(customer_id)
+                    WHEN 'customer_id' THEN 'customer_id repeated_header: the header stands here again'
+                    ELSE 'customer_id not_a_whole_number: digits only, no leading zero'
+                END
             WHEN audit.swallowed_a_line(first_name)
                 THEN 'first_name swallowed_a_line: a quote was opened and closed lines later'
             WHEN audit.swallowed_a_line(last_name)

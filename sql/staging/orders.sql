@@ -1,6 +1,6 @@
 -- staging.orders: every line of this delivery's orders, typed where it can be, with its verdict.
 -- Grain: one row per line of order_data, and per row that waited for its customer or its day (line_no below 0).
--- Reads: raw.order_data, audit.waiting_rows, audit.sources, staging.customers, core.customers
+-- Reads: raw.order_data, audit.waiting_rows, audit.sources, staging.customers, core.customers, core.forgotten_customers
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.orders;
@@ -50,10 +50,15 @@ judged AS (
         product,
         price,
         CASE
+            WHEN customer_id IN (SELECT forgotten_customers.customer_id::text FROM core.forgotten_customers)
+                THEN 'customer_id forgotten: this customer was erased'
             WHEN order_id IS NULL
                 THEN 'order_id missing: an order needs a number'
             WHEN NOT audit.is_id(order_id)
-                THEN 'order_id not_a_whole_number: digits only, no leading zero'
+                THEN CASE lower(order_id)
+                    WHEN 'order_id' THEN 'order_id repeated_header: the header stands here again'
+                    ELSE 'order_id not_a_whole_number: digits only, no leading zero'
+                END
             WHEN customer_id IS NULL
                 THEN 'customer_id missing: an order needs its customer'
             WHEN NOT audit.is_id(customer_id)

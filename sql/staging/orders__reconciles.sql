@@ -2,7 +2,7 @@
 SELECT
     audit.verdict(
         claim => 'staging.orders__reconciles',
-        bad_rows => deliveries.unaccounted + abs(deliveries.records - staged.lines),
+        bad_rows => deliveries.unaccounted + abs(deliveries.loaded - staged.lines),
         checked_rows => deliveries.records,
         example => deliveries.unaccounted_file
     ) AS reconciles

@@ -1,6 +1,6 @@
 -- staging.payments: every line of this delivery's payments, typed where it can be, with its verdict.
 -- Grain: one row per line of payment_data, and per row that waited for its order or its day (line_no below 0).
--- Reads: raw.payment_data, audit.waiting_rows, audit.sources, staging.orders, core.orders
+-- Reads: raw.payment_data, audit.waiting_rows, audit.sources, staging.orders, core.orders, core.forgotten_customers
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.payments;
@@ -50,10 +50,15 @@ judged AS (
         payment_date,
         amount,
         CASE
+            WHEN customer_id IN (SELECT forgotten_customers.customer_id::text FROM core.forgotten_customers)
+                THEN 'customer_id forgotten: this customer was erased'
             WHEN payment_id IS NULL
                 THEN 'payment_id missing: a payment needs a number'
             WHEN NOT audit.is_id(payment_id)
-                THEN 'payment_id not_a_whole_number: digits only, no leading zero'
+                THEN CASE lower(payment_id)
+                    WHEN 'payment_id' THEN 'payment_id repeated_header: the header stands here again'
+                    ELSE 'payment_id not_a_whole_number: digits only, no leading zero'
+                END
             WHEN customer_id IS NULL
                 THEN 'customer_id missing: a payment needs its customer'
             WHEN NOT audit.is_id(customer_id)

@@ -4,7 +4,7 @@ SELECT
         claim => 'staging.payments__rejects_within_limit',
         bad_rows => deliveries.rejected,
         checked_rows => deliveries.records,
-        fail_over => deliveries.max_reject_share,
+        fail_over => deliveries.allowed_reject_share,
         example => deliveries.rejected_example
     ) AS rejects_within_limit
 FROM audit.deliveries

@@ -41,7 +41,7 @@ BEGIN
     END IF;
     SELECT max(runs.as_of) INTO taken_as_of
     FROM audit.runs
-    WHERE EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no);
+    WHERE runs.state <> 'undone' AND EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no);
     IF day < taken_as_of THEN
         RAISE EXCEPTION 'as_of % is before %, a day that core knows already, though it was not published', day, taken_as_of
             USING HINT = format('Start a run with as_of %s or later, or use an empty warehouse.', taken_as_of);

@@ -7,8 +7,12 @@ BEGIN
     UPDATE audit.runs
     SET state = 'published', ended_at = clock_timestamp()
     WHERE runs.dag_run_id = end_run.dag_run_id AND runs.state = 'open';
+    IF FOUND THEN
+        PERFORM audit.delete_expired();
+        RETURN;
+    END IF;
     -- A retry after a connection lost at the commit finds its work done.
-    IF NOT FOUND AND NOT EXISTS (
+    IF NOT EXISTS (
         SELECT FROM audit.runs WHERE runs.dag_run_id = end_run.dag_run_id AND runs.state = 'published'
     ) THEN
         RAISE EXCEPTION 'run % is not open', end_run.dag_run_id

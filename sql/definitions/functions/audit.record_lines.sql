@@ -13,24 +13,30 @@ DECLARE
         WHERE loads.run_no = audit.run_no() AND loads.source = record_lines.source
     );
 BEGIN
+    IF first_lines IS NULL THEN
+        RAISE EXCEPTION 'run_no % has loaded no %', audit.run_no(), record_lines.source
+            USING HINT = 'By hand, this file needs a run that has come as far as raw: make run.';
+    END IF;
+    -- A record that COPY did not take was set aside then: it is rejected too.
     EXECUTE format(
         $sql$
         UPDATE audit.loads
         SET
             good = counted.good, superseded = counted.superseded,
-            rejected = counted.rejected, waiting = counted.waiting
+            rejected = counted.rejected + loads.records - loads.loaded, waiting = counted.waiting
         FROM (
             SELECT
-                $1[width_bucket(line_no, $1)] AS first_line_no,
-                count(*) FILTER (WHERE reason IS NULL) AS good,
-                count(*) FILTER (WHERE reason LIKE '%% superseded:%%') AS superseded,
-                count(*) FILTER (WHERE reason LIKE '%% waits:%%') AS waiting,
+                file.first_line_no,
+                count(*) FILTER (WHERE staged.line_no IS NOT NULL AND staged.reason IS NULL) AS good,
+                count(*) FILTER (WHERE staged.reason LIKE '%% superseded:%%') AS superseded,
+                count(*) FILTER (WHERE staged.reason LIKE '%% waits:%%') AS waiting,
                 count(*) FILTER (
-                    WHERE reason NOT LIKE '%% superseded:%%' AND reason NOT LIKE '%% waits:%%'
+                    WHERE staged.reason NOT LIKE '%% superseded:%%' AND staged.reason NOT LIKE '%% waits:%%'
                 ) AS rejected
-            FROM %s
-            WHERE line_no > 0
-            GROUP BY 1
+            FROM unnest($1) AS file (first_line_no)
+            LEFT JOIN %s AS staged
+                ON staged.line_no > 0 AND $1[width_bucket(staged.line_no, $1)] = file.first_line_no
+            GROUP BY file.first_line_no
         ) AS counted
         WHERE loads.run_no = $2 AND loads.source = $3 AND loads.first_line_no = counted.first_line_no
         $sql$, staged

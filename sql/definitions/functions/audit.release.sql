@@ -21,7 +21,8 @@ BEGIN
             WHERE
                 rejected_rows.source = $1
                 AND rejected_rows.is_waiting
-                AND rejected_rows.last_run_no < $2
+                -- What set_aside has just seen still waits.
+                AND rejected_rows.last_seen_at < now()
                 AND rejected_rows.released_run_no IS NULL
                 AND rejected_rows.superseded_run_no IS NULL
                 AND (staged.line_no IS NOT NULL OR sources.kind = 'snapshot')

@@ -3,6 +3,12 @@ CREATE OR REPLACE FUNCTION audit.set_aside(source text, waiting boolean) RETURNS
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
+DECLARE
+    first_lines constant bigint [] := (
+        SELECT array_agg(loads.first_line_no ORDER BY loads.first_line_no)
+        FROM audit.loads
+        WHERE loads.run_no = audit.run_no() AND loads.source = set_aside.source
+    );
 BEGIN
     EXECUTE format(
         $sql$
@@ -17,7 +23,15 @@ BEGIN
                 staged.line_no AS position,
                 coalesce(loads.file, waited.file) AS file,
                 coalesce(staged.line_no - loads.first_line_no + 2, waited.line_no) AS line_no,
-                coalesce(to_jsonb(received.*) - 'line_no', waited.fields) AS fields
+                coalesce(
+                    (
+                        -- A column that nobody declared goes no further.
+                        SELECT jsonb_object_agg(field.key, field.value)
+                        FROM jsonb_each(to_jsonb(received.*)) AS field
+                        WHERE field.key = ANY ($5)
+                    ),
+                    waited.fields
+                ) AS fields
             FROM staging.%1$I AS staged
             LEFT JOIN raw.%2$I AS received ON staged.line_no = received.line_no
             LEFT JOIN audit.rejected_rows AS waited ON staged.line_no = -waited.rejected_row_id
@@ -25,19 +39,22 @@ BEGIN
                 ON
                     loads.run_no = $2
                     AND loads.source = $1
-                    AND staged.line_no >= loads.first_line_no
-                    AND staged.line_no < loads.first_line_no + loads.loaded
+                    AND loads.first_line_no = $4[width_bucket(staged.line_no, $4)]
             WHERE
                 staged.reason NOT LIKE '%% superseded:%%'
+                -- Nothing is kept of a customer who was erased.
+                AND staged.reason NOT LIKE '%% forgotten:%%'
                 AND (staged.reason LIKE '%% waits:%%') = $3
         ) AS lines
         ORDER BY md5(lines.fields::text), lines.reason, lines.position DESC
         ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL DO UPDATE
         SET
             file = excluded.file, line_no = excluded.line_no,
-            last_run_no = excluded.last_run_no, last_seen_at = excluded.last_seen_at
-        WHERE known.last_run_no < excluded.last_run_no
+            last_run_no = excluded.last_run_no, last_seen_at = now()
+        WHERE known.last_seen_at < now()
         $sql$, (SELECT sources.entity FROM audit.sources WHERE sources.source = set_aside.source), source
-    ) USING set_aside.source, audit.run_no(), set_aside.waiting;
+    ) USING set_aside.source, audit.run_no(), set_aside.waiting, first_lines, (
+        SELECT sources.columns FROM audit.sources WHERE sources.source = set_aside.source
+    );
 END $$;
 COMMENT ON FUNCTION audit.set_aside(text, boolean) IS 'Keep a source''s rejected lines, or those that wait, in audit.rejected_rows: each once, however often it is delivered.';

@@ -1,4 +1,4 @@
--- audit.verdict: judge a claim, keep the verdict, say it; false only where it failed.
+-- audit.verdict: judge a claim, keep the verdict, say it; false only where it failed and nobody has signed for that.
 CREATE OR REPLACE FUNCTION audit.verdict(
     claim text,
     bad_rows numeric,
@@ -15,6 +15,7 @@ DECLARE
     entered constant integer := nullif(current_setting('ltv.run_no', true), '');
     verdict text;
     said text;
+    granted audit.overrides;
 BEGIN
     -- Written so that a NULL fails: a claim that could not be measured has not been kept.
     IF share <= fail_over AND bad_rows >= 0 THEN
@@ -22,14 +23,29 @@ BEGIN
     ELSE
         verdict := 'failed';
     END IF;
+    IF verdict = 'failed' THEN
+        SELECT overrides.* INTO granted
+        FROM audit.overrides
+        WHERE overrides.claim = $1 AND clock_timestamp() < overrides.expires_at
+        ORDER BY overrides.override_id DESC
+        LIMIT 1;
+        verdict := CASE WHEN granted.override_id IS NULL THEN 'failed' ELSE 'overridden' END;
+    END IF;
     said := format(
-        '%s %s: %s%s%s', claim, verdict,
+        '%s %s: %s%s%s%s', claim, verdict,
         CASE
             WHEN coalesce(checked_rows, 0) = 0 THEN 'nothing to check'
             ELSE format('%s of %s bad', coalesce(bad_rows::text, 'an unknown number'), checked_rows)
         END,
-        CASE WHEN verdict = 'failed' AND fail_over > 0 THEN format(', %s %% allowed', trim_scale(fail_over * 100)) END,
-        CASE WHEN verdict <> 'passed' THEN ', e.g. ' || example END
+        CASE WHEN verdict IN ('failed', 'overridden') AND fail_over > 0 AND checked_rows > 0 THEN format(', %s %% allowed', trim_scale(round(fail_over * 100, 4))) END,
+        CASE WHEN verdict <> 'passed' THEN ', e.g. ' || example END,
+        CASE
+            WHEN verdict = 'overridden'
+                THEN format(
+                    ' (until %s signed by %s: %s)',
+                    to_char(granted.expires_at, 'YYYY-MM-DD HH24:MI TZ'), granted.signed_by, granted.reason
+                )
+        END
     );
     RAISE NOTICE '%', said;
     IF verdict = 'passed' THEN
@@ -58,4 +74,4 @@ BEGIN
     END IF;
     RETURN verdict <> 'failed';
 END $$;
-COMMENT ON FUNCTION audit.verdict(text, numeric, numeric, numeric, numeric, text) IS 'Judge a claim, keep the verdict in audit.check_results, say it in a NOTICE; false only where it failed. Nothing to check is a failure.';
+COMMENT ON FUNCTION audit.verdict(text, numeric, numeric, numeric, numeric, text) IS 'Judge a claim, keep the verdict in audit.check_results, say it in a NOTICE; false only where it failed and no override of the claim holds. Nothing to check is a failure.';

@@ -8,6 +8,7 @@ WITH judged AS (
         loads.source,
         loads.file,
         loads.records,
+        loads.loaded,
         loads.rejected,
         abs(loads.records - coalesce(loads.good + loads.superseded + loads.rejected + loads.waiting, 0)) AS unaccounted
     FROM audit.loads
@@ -18,6 +19,7 @@ counted AS (
     SELECT
         source,
         sum(records) AS records,
+        sum(loaded) AS loaded,
         sum(rejected) AS rejected,
         sum(unaccounted) AS unaccounted,
         min(file) FILTER (WHERE unaccounted > 0) AS unaccounted_file
@@ -27,8 +29,12 @@ counted AS (
 
 SELECT
     sources.source,
-    sources.max_reject_share,
+    -- A limit in lines is a limit in share, once one knows how many lines there are.
+    least(
+        sources.max_reject_share, sources.max_rejects / nullif(counted.records, 0)
+    ) AS allowed_reject_share,
     counted.records,
+    counted.loaded,
     counted.rejected,
     counted.unaccounted,
     counted.unaccounted_file,
@@ -46,9 +52,10 @@ FROM audit.sources
 LEFT JOIN counted ON sources.source = counted.source;
 COMMENT ON VIEW audit.deliveries IS 'What became of the lines that this run has received. One row per source.';
 COMMENT ON COLUMN audit.deliveries.source IS 'The source.';
-COMMENT ON COLUMN audit.deliveries.max_reject_share IS 'Share of rejected lines above which the run fails.';
+COMMENT ON COLUMN audit.deliveries.allowed_reject_share IS 'Share of rejected lines above which the run fails: max_reject_share, or max_rejects of so many records.';
 COMMENT ON COLUMN audit.deliveries.records IS 'Records in all its files.';
-COMMENT ON COLUMN audit.deliveries.rejected IS 'Lines that a rule refused.';
+COMMENT ON COLUMN audit.deliveries.loaded IS 'Records that COPY took.';
+COMMENT ON COLUMN audit.deliveries.rejected IS 'Lines that COPY or a rule refused.';
 COMMENT ON COLUMN audit.deliveries.unaccounted IS 'Records that are not good, superseded, rejected or waiting: always 0, or lines have been lost.';
 COMMENT ON COLUMN audit.deliveries.unaccounted_file IS 'A file that has such records.';
 COMMENT ON COLUMN audit.deliveries.rejected_example IS 'The first rejected line, with its reason.';

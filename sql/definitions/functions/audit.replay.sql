@@ -1,0 +1,53 @@
+-- audit.replay: correct fields of a rejected row; the next run tries it again.
+CREATE OR REPLACE FUNCTION audit.replay(rejected_row_id bigint, corrected jsonb) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = ''
+AS $$
+DECLARE
+    rejected audit.rejected_rows;
+    declared text [];
+    fields jsonb;
+    odd text;
+    replaying bigint;
+BEGIN
+    SELECT rejected_rows.* INTO rejected
+    FROM audit.rejected_rows
+    WHERE rejected_rows.rejected_row_id = replay.rejected_row_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no rejected row %', replay.rejected_row_id;
+    END IF;
+    IF coalesce(rejected.released_run_no, rejected.superseded_run_no) IS NOT NULL THEN
+        RAISE EXCEPTION 'row % is closed: run % has released or replaced it', replay.rejected_row_id,
+            coalesce(rejected.released_run_no, rejected.superseded_run_no);
+    END IF;
+    SELECT sources.columns INTO declared FROM audit.sources WHERE sources.source = rejected.source;
+    SELECT string_agg(given.name, ', ') INTO odd
+    FROM jsonb_object_keys(replay.corrected) AS given (name)
+    WHERE given.name <> ALL (declared);
+    IF odd IS NOT NULL THEN
+        RAISE EXCEPTION '% has no column %', rejected.source, odd
+            USING HINT = format('It has %s.', array_to_string(declared, ', '));
+    END IF;
+    fields := coalesce(rejected.fields, '{}') || replay.corrected;
+    SELECT string_agg(wanted.name, ', ') INTO odd
+    FROM unnest(declared) AS wanted (name)
+    WHERE NOT fields ? wanted.name;
+    IF odd IS NOT NULL THEN
+        RAISE EXCEPTION 'row % was no record: it needs every column; % missing', replay.rejected_row_id, odd;
+    END IF;
+
+    UPDATE audit.rejected_rows
+    SET superseded_run_no = (SELECT max(runs.run_no) FROM audit.runs)
+    WHERE rejected_rows.rejected_row_id = replay.rejected_row_id;
+    INSERT INTO audit.rejected_rows (source, file, line_no, fields, reason, first_run_no, last_run_no)
+    VALUES (
+        rejected.source, rejected.file, rejected.line_no, fields, 'line waits: corrected by hand, for the next run',
+        rejected.last_run_no, rejected.last_run_no
+    )
+    ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL
+    DO UPDATE SET last_seen_at = clock_timestamp()
+    RETURNING rejected_rows.rejected_row_id INTO replaying;
+    RETURN replaying;
+END $$;
+COMMENT ON FUNCTION audit.replay(bigint, jsonb) IS 'Correct fields of a rejected row: the next run judges it anew, as a row that waited. Returns the number of the corrected row.';

@@ -1,0 +1,91 @@
+-- audit.undo_run: put core and marts back as they were before the last run that changed core.
+CREATE OR REPLACE FUNCTION audit.undo_run(run_no integer, signed_by text, reason text) RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = ''
+AS $$
+DECLARE
+    last_run audit.runs;
+    undone audit.runs;
+    published audit.runs;
+    undoing integer;
+    entity text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
+    SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
+    IF last_run.state = 'open' THEN
+        RAISE EXCEPTION 'run % is open: nothing can be undone beneath it', last_run.run_no
+            USING HINT = 'Wait until it has ended.';
+    END IF;
+    SELECT runs.* INTO undone
+    FROM audit.runs
+    WHERE runs.state <> 'undone' AND EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no)
+    ORDER BY runs.run_no DESC
+    LIMIT 1;
+    IF undone.run_no IS DISTINCT FROM undo_run.run_no THEN
+        RAISE EXCEPTION 'run % is not the last that changed core: that is run %', undo_run.run_no, undone.run_no
+            USING HINT = 'Runs are undone one by one, the last one first.';
+    END IF;
+    IF undone.started_at < now() - audit.undo_kept_for() THEN
+        RAISE EXCEPTION 'run % is older than %: what it replaced is no longer kept', undone.run_no, audit.undo_kept_for()
+            USING HINT = 'Have the right files delivered, as snapshots if need be.';
+    END IF;
+
+    -- What stood published before it, which is what will be published again.
+    SELECT runs.* INTO published
+    FROM audit.runs
+    WHERE runs.state = 'published' AND runs.run_no < undone.run_no
+    ORDER BY runs.run_no DESC
+    LIMIT 1;
+    INSERT INTO audit.runs (dag_run_id, as_of, state, reason, fingerprint, ended_at)
+    VALUES (
+        format('undo of run %s at %s', undone.run_no, clock_timestamp()),
+        coalesce(published.as_of, undone.as_of),
+        CASE WHEN undone.state = 'published' THEN 'published' ELSE 'failed' END,
+        format('undid run %s, signed by %s: %s', undone.run_no, undo_run.signed_by, undo_run.reason),
+        -- The next run finds the rules of before, and computes everybody again if they have changed.
+        coalesce(published.fingerprint, ''),
+        clock_timestamp()
+    )
+    RETURNING runs.run_no INTO undoing;
+    UPDATE audit.runs
+    SET
+        state = 'undone',
+        reason = format('undone by run %s, signed by %s: %s', undoing, undo_run.signed_by, undo_run.reason)
+    WHERE runs.run_no = undone.run_no;
+    PERFORM set_config('ltv.run_no', undoing::text, true);
+    PERFORM set_config('ltv.keeps_nothing', 'on', true);
+
+    FOREACH entity IN ARRAY ARRAY['customers', 'orders', 'payments', 'customer_activity'] LOOP
+        EXECUTE format('DELETE FROM core.%I WHERE run_no = $1', entity) USING undone.run_no;
+        EXECUTE format(
+            $sql$
+            INSERT INTO core.%1$I
+            SELECT before.*
+            FROM audit.replaced_rows
+            CROSS JOIN LATERAL jsonb_populate_record(NULL::core.%1$I, replaced_rows.replaced) AS before
+            WHERE replaced_rows.run_no = $1 AND replaced_rows.table_name = 'core.%1$s'
+            $sql$, entity
+        ) USING undone.run_no;
+    END LOOP;
+
+    -- What it held waiting came with the wrong delivery; what it released or replaced waits again.
+    UPDATE audit.rejected_rows
+    SET superseded_run_no = undoing
+    WHERE
+        rejected_rows.first_run_no = undone.run_no
+        AND rejected_rows.is_waiting
+        AND rejected_rows.released_run_no IS NULL
+        AND rejected_rows.superseded_run_no IS NULL;
+    UPDATE audit.rejected_rows
+    SET released_run_no = NULL, superseded_run_no = NULL
+    WHERE
+        rejected_rows.is_waiting
+        AND rejected_rows.first_run_no < undone.run_no
+        AND undone.run_no IN (rejected_rows.released_run_no, rejected_rows.superseded_run_no);
+
+    IF undone.state = 'published' THEN
+        PERFORM marts.publish_again(undone.run_no);
+    END IF;
+    RETURN undoing;
+END $$;
+COMMENT ON FUNCTION audit.undo_run(integer, text, text) IS 'Put core and marts back as they were before the last run that changed core; return the number under which this is noted in audit.runs.';

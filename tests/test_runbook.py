@@ -1,0 +1,427 @@
+"""What a person does by hand: undo a run, sign for a false claim, correct a rejected row, forget a customer."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+import server
+from conftest import database_url
+from support import CheckFailedError, customer, deliver, execute, fetch, open_limits, rows_of, run_pipeline
+
+KEPT = """SELECT to_jsonb(kept) FROM core.{table} AS kept ORDER BY 1"""
+TABLES = ("customers", "orders", "payments", "customer_activity")
+
+
+def core(url: str) -> dict[str, list]:
+    """Every row of core, with the run that wrote it and the time."""
+    return {table: fetch(url, KEPT.format(table=table)) for table in TABLES}
+
+
+def mart(url: str) -> list[tuple]:
+    return fetch(url, "SELECT * FROM marts.customer_ltv ORDER BY customer_id")
+
+
+def waiting(url: str) -> list[tuple]:
+    return fetch(url, "SELECT fields FROM audit.waiting_rows ORDER BY fields::text")
+
+
+@pytest.fixture
+def url(warehouse: str) -> str:
+    open_limits(warehouse)
+    return warehouse
+
+
+FIRST = {
+    "customer_data": [customer(n) for n in (1, 2, 3, 4)],
+    "order_data": [[n, n, "2025-01-01", "Phone", "100"] for n in (1, 2, 3, 4)]
+    + [[7, 9, "2025-01-05", "Phone", "70"], [8, 1, "2026-02-09", "Phone", "80"]],
+    "payment_data": [[n, n, n, "2025-01-02", "100"] for n in (1, 2, 3, 4)],
+}
+# New rows, changed rows, an order and a payment that move, a refund, a parent that releases an order,
+# a line that replaces a waiting one, and one that waits.
+SECOND = {
+    "customer_data": [customer(1, email="new@example.com"), customer(5), customer(9)],
+    "order_data": [
+        [1, 1, "2025-01-01", "Phone", "111"],
+        [2, 3, "2025-01-01", "Phone", "100"],
+        [5, 5, "2025-06-01", "Tablet", "50"],
+        [8, 1, "2026-02-20", "Phone", "88"],
+        [6, 77, "2025-06-01", "Tablet", "50"],
+    ],
+    "payment_data": [[5, 5, 5, "2025-06-02", "50"], [4, 3, 3, "2025-01-02", "100"], [6, 1, 1, "2025-02-02", "-40"]],
+}
+
+
+def undo(url: str, run_no: int) -> int:
+    return fetch(url, "SELECT audit.undo_run(%s, 'Ann', 'the wrong file')", [run_no])[0][0]
+
+
+@pytest.mark.parametrize("kind", ["delta", "snapshot"])
+def test_a_run_is_undone_to_the_last_row(kind: str, url: str, tmp_path: Path) -> None:
+    execute(url, "UPDATE audit.sources SET kind = %s", [kind])
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
+    before = core(url), mart(url), waiting(url)
+    run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "second")
+    wrong = core(url), mart(url), waiting(url)
+    assert all(now != then for now, then in zip(wrong[:2], before[:2], strict=True))
+    assert undo(url, 2) == 3
+    assert (core(url), mart(url), waiting(url)) == before
+    assert fetch(url, "SELECT run_no, state, as_of::text, reason FROM audit.runs ORDER BY run_no") == [
+        (1, "published", "2026-01-29", None),
+        (2, "undone", "2026-01-30", "undone by run 3, signed by Ann: the wrong file"),
+        (3, "published", "2026-01-29", "undid run 2, signed by Ann: the wrong file"),
+    ]
+    assert fetch(url, "SELECT as_of::text, run_no FROM marts.freshness") == [("2026-01-29", 3)]
+    # What the history says of today is what is published today.
+    assert fetch(
+        url,
+        """SELECT customer_id, ltv FROM (
+            SELECT DISTINCT ON (customer_id) customer_id, ltv, action FROM marts.customer_ltv_history
+            ORDER BY customer_id, change_no DESC
+        ) AS latest WHERE action <> 'DELETE' ORDER BY customer_id""",
+    ) == fetch(url, "SELECT customer_id, ltv FROM marts.customer_ltv ORDER BY customer_id")
+    # The same night once more, with the right file: as if the wrong one had never come.
+    run_pipeline(url, tmp_path / "second", "2026-01-30", "second again")
+    without = [[{**row, "run_no": 0, "updated_at": 0} for (row,) in rows] for rows in core(url).values()]
+    assert without == [[{**row, "run_no": 0, "updated_at": 0} for (row,) in rows] for rows in wrong[0].values()]
+    assert fetch(url, "SELECT customer_id, ltv FROM marts.customer_ltv ORDER BY 1") == [
+        (row[0], row[4]) for row in wrong[1]
+    ]
+    assert waiting(url) == wrong[2]
+
+
+def test_the_first_run_is_undone_to_nothing(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    undo(url, 1)
+    assert core(url) == {table: [] for table in TABLES}
+    assert (mart(url), waiting(url), fetch(url, "SELECT * FROM marts.freshness")) == ([], [], [])
+    run_pipeline(url, tmp_path, "2026-01-28", "the day before")
+    assert len(mart(url)) == 4
+
+
+def test_runs_are_undone_one_by_one(url: str, tmp_path: Path) -> None:
+    states = []
+    for number, delivery in enumerate((FIRST, SECOND, FIRST), start=1):
+        states.append((core(url), mart(url)))
+        run_pipeline(url, deliver(tmp_path / str(number), **delivery), f"2026-01-1{number}", f"run {number}")
+    with pytest.raises(psycopg.Error, match="run 2 is not the last that changed core: that is run 3"):
+        undo(url, 2)
+    for number in (3, 2, 1):
+        undo(url, number)
+        assert (core(url), mart(url)) == states.pop()
+    with pytest.raises(psycopg.Error, match="run 1 is not the last that changed core: that is run <NULL>"):
+        undo(url, 1)
+
+
+def test_a_run_that_changed_core_and_failed_is_undone_too(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
+    before = core(url), mart(url), waiting(url)
+    execute(url, "UPDATE audit.sources SET max_total_change = 0")
+    with pytest.raises(CheckFailedError, match="total_near_the_published"):
+        run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "second")
+    assert core(url) != before[0]
+    undo(url, 2)
+    assert (core(url), mart(url), waiting(url)) == before
+
+
+def test_nothing_is_undone_beneath_an_open_run(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    execute(url, "INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('open', '2026-01-30', '')")
+    with pytest.raises(psycopg.Error, match="run 2 is open: nothing can be undone beneath it"):
+        undo(url, 1)
+
+
+def test_what_is_no_longer_kept_cannot_be_undone(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    run_pipeline(url, deliver(tmp_path, **SECOND), "2026-01-30", "second")
+    execute(url, "UPDATE audit.runs SET started_at = started_at - INTERVAL '14 days 1 hour' WHERE run_no = 2")
+    with pytest.raises(psycopg.Error, match="run 2 is older than 14 days: what it replaced is no longer kept"):
+        undo(url, 2)
+    assert fetch(url, "SELECT DISTINCT run_no FROM audit.replaced_rows") == [(2,)]
+    run_pipeline(url, tmp_path, "2026-01-31", "third")
+    assert fetch(url, "SELECT run_no FROM audit.replaced_rows") == []
+
+
+def test_a_claim_is_overridden_by_name_for_a_while_and_visibly(url: str, tmp_path: Path) -> None:
+    claim = "intermediate.customer_ltv__total_near_the_published"
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
+    execute(url, "UPDATE audit.sources SET max_total_change = 0")
+    second = deliver(tmp_path / "second", **SECOND)
+    with pytest.raises(CheckFailedError, match=claim):
+        run_pipeline(url, second, "2026-01-30", "second")
+    execute(url, "SELECT audit.override('core.orders__reconciles', 'Ann', 'another one')")
+    execute(url, "SELECT audit.override(%s, 'Ann', 'too early', 0)", [claim])
+    with pytest.raises(CheckFailedError, match=claim):
+        run_pipeline(url, second, "2026-01-30", "third")
+    execute(url, "SELECT audit.override(%s, 'Ann', 'a big new customer')", [claim])
+    run_pipeline(url, second, "2026-01-30", "fourth")
+    (verdict, said), *_ = fetch(
+        url, "SELECT verdict, said FROM audit.check_results WHERE claim = %s ORDER BY run_no DESC", [claim]
+    )
+    assert verdict == "overridden"
+    assert said.startswith(f"{claim} overridden: ")
+    assert " signed by Ann: a big new customer)" in said
+    assert fetch(url, "SELECT state FROM audit.runs ORDER BY run_no DESC LIMIT 1") == [("published",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [(("", "why", 1), "signed_by"), (("Ann", "", 1), "reason"), (("Ann", "why", 169), "check constraint")],
+)
+def test_an_override_is_signed_reasoned_and_short(arguments: tuple, refused: str, url: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match=refused):
+        execute(url, "SELECT audit.override('core.orders__reconciles', %s, %s, %s)", arguments)
+
+
+BAD = {
+    "customer_data": [customer(1), customer(2, email="ann at example.com")],
+    "order_data": [
+        [1, 1, "2025-01-01", "Phone", "1,200"],
+        [2, 2, "2025-01-01", "Phone", "100"],
+        [4, 1, "2025-01-01", "Phone", "4"],
+    ],
+    "payment_data": [[4, 1, 4, "2025-01-02", "4"], [1, 1, 1, "2025-01-02", "100"], [2, 1, 9, "2025-01-02", "oops"]],
+}
+
+
+def open_rejects(url: str) -> dict[str, int]:
+    return dict(
+        fetch(
+            url,
+            """SELECT rule, rejected_row_id FROM audit.rejected_rows
+            WHERE released_run_no IS NULL AND superseded_run_no IS NULL""",
+        )
+    )
+
+
+@pytest.mark.parametrize("kind", ["delta", "snapshot"])
+def test_a_corrected_row_is_tried_again_and_everything_ties(kind: str, url: str, tmp_path: Path) -> None:
+    execute(url, "UPDATE audit.sources SET kind = %s", [kind])
+    folder = deliver(tmp_path, **BAD)
+    with (folder / "order_data.csv").open("a") as file:
+        file.write("3,1,2025-01-03\n")
+    run_pipeline(url, folder, "2026-01-29", "first")
+    rejects = open_rejects(url)
+    assert set(rejects) >= {
+        "email not_an_address",
+        "price not_an_amount",
+        "line too_few_fields",
+        "amount not_an_amount",
+    }
+    for rule, corrected in {
+        "email not_an_address": '{"email": "ann@example.com"}',
+        "price not_an_amount": '{"price": "1200"}',
+        "line too_few_fields": """{"order_id": "3", "customer_id": "1", "order_date": "2025-01-03",
+            "product": null, "price": "30"}""",
+        "amount not_an_amount": '{"amount": "still not"}',
+    }.items():
+        execute(url, "SELECT audit.replay(%s, %s)", [rejects[rule], corrected])
+    # run_pipeline raises if a reconciliation is false.
+    run_pipeline(url, folder, "2026-01-30", "second")
+    assert fetch(url, "SELECT order_id, price::text FROM core.orders ORDER BY 1") == [
+        (1, "1200.00"),
+        (2, "100.00"),
+        (3, "30.00"),
+        (4, "4.00"),
+    ]
+    assert fetch(url, "SELECT email FROM core.customers WHERE customer_id = 2") == [("ann@example.com",)]
+    assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE released_run_no = 2 AND rule = 'line waits'") == [
+        (3,)
+    ]
+    assert open_rejects(url)["amount not_an_amount"] > max(rejects.values())
+    assert waiting(url) == [] or kind == "delta"
+
+
+@pytest.mark.parametrize(
+    ("rule", "corrected", "said"),
+    [
+        ("price not_an_amount", '{"prize": "1"}', "order_data has no column prize"),
+        (
+            "line too_few_fields",
+            '{"price": "1"}',
+            "needs every column; order_id, customer_id, order_date, product missing",
+        ),
+        ("", "{}", "there is no rejected row 0"),
+    ],
+)
+def test_a_correction_that_does_not_do_is_refused(
+    rule: str, corrected: str, said: str, url: str, tmp_path: Path
+) -> None:
+    folder = deliver(tmp_path, **BAD)
+    with (folder / "order_data.csv").open("a") as file:
+        file.write("3,1,2025-01-03\n")
+    run_pipeline(url, folder, "2026-01-29", "first")
+    with pytest.raises(psycopg.Error, match=said):
+        execute(url, "SELECT audit.replay(%s, %s)", [open_rejects(url).get(rule, 0), corrected])
+
+
+def test_a_closed_row_is_not_corrected_again(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
+    number = open_rejects(url)["price not_an_amount"]
+    execute(url, 'SELECT audit.replay(%s, \'{"price": "1"}\')', [number])
+    with pytest.raises(psycopg.Error, match=f"row {number} is closed: run 1 has released or replaced it"):
+        execute(url, 'SELECT audit.replay(%s, \'{"price": "2"}\')', [number])
+
+
+def test_the_rejects_of_the_day_are_counted_by_file_column_and_rule(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
+    assert fetch(
+        url,
+        """SELECT file, column_name, rule, rows_set_aside, seen_first_today, first_line_no, example_reason
+        FROM audit.rejections_today ORDER BY file, rule""",
+    ) == [
+        ("customer_data.csv", "email", "email not_an_address", 1, 1, 3, "email not_an_address: something@somewhere"),
+        (
+            "order_data.csv",
+            "customer_id",
+            "customer_id waits",
+            1,
+            1,
+            3,
+            "customer_id waits: its customer has not arrived",
+        ),
+        (
+            "order_data.csv",
+            "price",
+            "price not_an_amount",
+            1,
+            1,
+            2,
+            "price not_an_amount: digits and at most two decimals, no separators, below 1000000000000",
+        ),
+        (
+            "payment_data.csv",
+            "amount",
+            "amount not_an_amount",
+            1,
+            1,
+            4,
+            "amount not_an_amount: digits and at most two decimals, no separators, below 1000000000000",
+        ),
+        ("payment_data.csv", "order_id", "order_id waits", 1, 1, 3, "order_id waits: its order has not arrived"),
+    ]
+    examples = fetch(url, "SELECT example FROM audit.rejections_today")
+    assert any("ann at example.com" in example for (example,) in examples)
+
+
+def test_a_correction_of_a_waiting_row_holds_though_the_run_began_twice(url: str, tmp_path: Path) -> None:
+    base = {"customer_data": [customer(1)], "payment_data": [[1, 1, 1, "2025-01-02", "10"]]}
+    order = [1, 1, "2025-01-01", "Phone", "10"]
+    run_pipeline(url, deliver(tmp_path / "1", **base, order_data=[order]), "2026-01-28", "one")
+    # The first try of the second run holds an order for a customer whom nobody knows, and fails late.
+    execute(url, "UPDATE audit.sources SET max_total_change = 0 WHERE source = 'payment_data'")
+    second = {**base, "payment_data": [[1, 1, 1, "2025-01-02", "500"]]}
+    wrong = deliver(tmp_path / "2", **second, order_data=[order, [10, 9, "2025-01-01", "Phone", "7"]])
+    with pytest.raises(CheckFailedError):
+        run_pipeline(url, wrong, "2026-01-29", "two")
+    # It is delivered again, corrected, and the run begins again.
+    open_limits(url)
+    right = deliver(tmp_path / "3", **second, order_data=[order, [10, 1, "2025-01-01", "Phone", "9"]])
+    run_pipeline(url, right, "2026-01-29", "two")
+    # When the customer turns up the next night, the correction stands.
+    run_pipeline(
+        url,
+        deliver(tmp_path / "4", **{**second, "customer_data": [customer(9)]}, order_data=[order]),
+        "2026-01-30",
+        "three",
+    )
+    assert fetch(url, "SELECT customer_id, price::text FROM core.orders WHERE order_id = 10") == [(1, "9.00")]
+    assert waiting(url) == []
+
+
+def test_old_rejects_are_deleted_and_rows_that_wait_are_not(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **BAD), "2026-01-29", "first")
+    execute(url, "UPDATE audit.rejected_rows SET last_seen_at = now() - INTERVAL '90 days 1 hour'")
+    execute(
+        url, "UPDATE audit.rejected_rows SET last_seen_at = now() - INTERVAL '89 days' WHERE column_name = 'amount'"
+    )
+    good = {"customer_data": [customer(1)], "order_data": [[5, 1, "2025-01-01", "Phone", "1"]]}
+    run_pipeline(
+        url, deliver(tmp_path / "2", **good, payment_data=[[5, 1, 5, "2025-01-02", "1"]]), "2026-01-30", "second"
+    )
+    assert set(open_rejects(url)) == {"amount not_an_amount", "customer_id waits", "order_id waits"}
+
+
+def test_a_forgotten_customer_is_nowhere_and_stays_away(url: str, tmp_path: Path) -> None:
+    person = customer(3, first_name="Zebulon", email="zebulon@example.com")
+    delivery = {
+        "customer_data": [*FIRST["customer_data"][:2], person, customer(13)],
+        "order_data": [*FIRST["order_data"], [31, 3, "2025-01-01", "Phone", "-1"], [32, 3, "2026-09-01", "Phone", "1"]],
+        "payment_data": FIRST["payment_data"],
+    }
+    folder = deliver(tmp_path, **delivery)
+    with (folder / "customer_data.csv").open("a") as file:
+        file.write("3,Zebulon\n,,zebulon@example.com\n77,13\n")
+    run_pipeline(url, folder, "2026-01-29", "first")
+    run_pipeline(
+        url,
+        deliver(tmp_path / "2", **{**SECOND, "customer_data": [[*person[:1], "Zeb", *person[2:]]]}),
+        "2026-01-29",
+        "second",
+    )
+    assert fetch(url, "SELECT count(*) FROM audit.replaced_rows WHERE replaced ->> 'first_name' = 'Zebulon'") == [(1,)]
+    others = fetch(url, "SELECT * FROM core.orders WHERE customer_id <> 3 ORDER BY 1")
+    execute(url, "SELECT core.forget_customer(3)")
+
+    def traces() -> list[str]:
+        """Every row of every table that still speaks of the person."""
+        found = []
+        for table, rows in rows_of(
+            url, "raw", "staging", "core", "intermediate", "marts", "audit", place=False
+        ).items():
+            found += [f"{table}: {row}" for row in rows if "zeb" in row.lower()]
+        for schema, name in fetch(
+            url,
+            """SELECT table_schema, table_name FROM information_schema.columns WHERE column_name = 'customer_id'
+            AND table_schema IN ('raw', 'staging', 'core', 'intermediate', 'marts')
+            AND table_name <> 'forgotten_customers' AND table_name <> 'stale_customers'""",
+        ):
+            rows = fetch(url, f'SELECT * FROM "{schema}"."{name}" WHERE customer_id::text = \'3\'')
+            found += [f"{schema}.{name}: {row}" for row in rows]
+        rows = fetch(url, "SELECT * FROM audit.rejected_rows WHERE fields ->> 'customer_id' = '3'")
+        return found + [f"audit.rejected_rows: {row}" for row in rows]
+
+    assert traces() == []
+    assert fetch(url, "SELECT customer_id FROM core.forgotten_customers") == [(3,)]
+    assert fetch(url, "SELECT * FROM core.orders WHERE customer_id <> 3 ORDER BY 1") == others
+    assert fetch(url, "SELECT line FROM audit.rejected_rows WHERE line IS NOT NULL") == [("77,13",)]
+
+    run_pipeline(url, folder, "2026-01-30", "third")
+    # The delivery stays in raw and staging until the next one. A broken line without the number is nobody's.
+    kept = [trace for trace in traces() if not trace.startswith(("raw.", "staging."))]
+    assert [",,zebulon@example.com" in trace for trace in kept] == [True]
+    assert fetch(url, "SELECT rejected FROM audit.loads WHERE run_no = 3 AND source = 'customer_data'") == [(4,)]
+
+
+def test_nobody_is_forgotten_while_a_run_is_open(url: str) -> None:
+    execute(url, "INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('open', '2026-01-30', '')")
+    with pytest.raises(psycopg.Error, match="a run is open: it may be copying what is to be forgotten"):
+        execute(url, "SELECT core.forget_customer(3)")
+
+
+def test_a_steward_works_the_rejects_and_sees_nothing_else(
+    url: str, tmp_path: Path, cluster: server.Server, new_database: Callable[..., str]
+) -> None:
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
+    number = open_rejects(url)["price not_an_amount"]
+    with psycopg.connect(database_url(cluster, "ltv_test", admin=True), autocommit=True) as steward:
+        steward.execute("SET ROLE ltv_steward")
+        assert steward.execute("SELECT sum(rows_set_aside) FROM audit.rejections_today").fetchone() == (5,)
+        assert steward.execute('SELECT audit.replay(%s, \'{"price": "1200"}\')', [number]).fetchone()[0] > number
+        for table in (
+            "core.customers",
+            "core.orders",
+            "marts.customer_ltv",
+            "audit.check_results",
+            "audit.replaced_rows",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                steward.execute(f"SELECT * FROM {table}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            steward.execute("DELETE FROM audit.rejected_rows")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            steward.execute("SELECT core.forget_customer(1)")
+    run_pipeline(url, deliver(tmp_path, **BAD), date.fromisoformat("2026-01-29").isoformat(), "second")
+    assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("1200.00",)]
