@@ -50,8 +50,10 @@ def template(cluster: server.Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def new_database(cluster: server.Server) -> Iterator[Callable[..., str]]:
+def new_database(cluster: server.Server, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
     """A function that makes a database, empty or from a template, and returns its URL; dropped after the test."""
+    # The roles, which are the whole server's, come with the template: an empty database has an owner too.
+    request.getfixturevalue("template")
     made: list[DatabaseJanitor] = []
 
     def make(name: str = "ltv_test", template: str | None = None) -> str:
