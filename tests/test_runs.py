@@ -1090,6 +1090,83 @@ def test_an_analyst_reads_a_table_that_marts_gets_later(pipeline: psycopg.Connec
     assert log_in("ltv_analyst").execute("SELECT answer FROM marts.later").fetchall() == [(7,)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "privileges", "objects", "allowed"),
+    [
+        (
+            "table",
+            "SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER MAINTAIN",
+            "SELECT oid, oid::regclass::text FROM pg_class WHERE relkind = ANY ('{r,v,m,p,f}') AND relnamespace",
+            {"marts.customer_ltv": ["SELECT"], "marts.customer_ltv_history": ["SELECT"], "marts.freshness": ["SELECT"]},
+        ),
+        (
+            "sequence",
+            "USAGE SELECT UPDATE",
+            "SELECT oid, oid::regclass::text FROM pg_class WHERE relkind = 'S' AND relnamespace",
+            {},
+        ),
+        ("function", "EXECUTE", "SELECT oid, oid::regprocedure::text FROM pg_proc WHERE pronamespace", {}),
+        ("schema", "USAGE CREATE", "SELECT oid, nspname FROM pg_namespace WHERE oid", {"marts": ["USAGE"]}),
+    ],
+    ids=["tables", "sequences", "functions", "schemas"],
+)
+def test_an_analyst_may_do_this_and_nothing_more(
+    kind: str, privileges: str, objects: str, allowed: dict[str, list[str]], pipeline: psycopg.Connection
+) -> None:
+    """Whatever an analyst may do comes to this list: by a grant of its own, of PUBLIC, or of a role it is in."""
+    found = pipeline.execute(
+        f"""
+        SELECT name, array_agg(privilege ORDER BY privilege) FILTER (WHERE has_{kind}_privilege(
+            'ltv_analyst', oid, privilege
+        ))
+        FROM ({objects} = ANY (%(ours)s::regnamespace[])) AS object (oid, name)
+        CROSS JOIN unnest(%(privileges)s::text[]) AS privilege
+        GROUP BY name
+        """,
+        {"ours": [*OURS, "public"], "privileges": privileges.split()},
+    ).fetchall()
+    assert found
+    assert {name: may for name, may in found if may} == allowed
+
+
+def test_an_analyst_becomes_nobody_else_and_reads_no_file(log_in: Connect) -> None:
+    analyst = log_in("ltv_analyst")
+    for statement in [
+        "SET ROLE ltv_pipeline",
+        "SET ROLE postgres",
+        "CREATE ROLE mine",
+        "GRANT ltv_pipeline TO ltv_analyst",
+        "SELECT pg_read_file('PG_VERSION')",
+        "COPY marts.customer_ltv TO '/tmp/ltv'",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT lo_import('/etc/passwd')",
+    ]:
+        assert refuses(analyst, statement), statement
+
+
+def test_no_function_is_led_astray_by_a_search_path(pipeline: psycopg.Connection) -> None:
+    """A body written as RETURN or BEGIN ATOMIC is bound to what it names when it is made; any other fixes its path."""
+    functions = pipeline.execute(
+        """
+        SELECT oid::regprocedure::text, prosqlbody IS NOT NULL, coalesce('search_path=""' = ANY (proconfig), false)
+        FROM pg_catalog.pg_proc WHERE pronamespace::regnamespace::text = ANY (%s)
+        """,
+        [[*OURS, "public"]],
+    ).fetchall()
+    assert [name for name, is_bound, is_fixed in functions if not is_bound and not is_fixed] == []
+    assert any(is_bound for _, is_bound, _ in functions)
+    assert any(is_fixed for _, _, is_fixed in functions)
+
+
+def test_no_function_works_with_the_rights_of_another(pipeline: psycopg.Connection) -> None:
+    # One that needs to is named here, with its reason.
+    needed: list[str] = []
+    found = pipeline.execute(
+        "SELECT oid::regprocedure::text FROM pg_catalog.pg_proc WHERE prosecdef AND oid >= 16384 ORDER BY 1"
+    ).fetchall()
+    assert [name for (name,) in found] == needed
+
+
 def test_marts_holds_nothing_personal(pipeline: psycopg.Connection) -> None:
     columns = {
         column
