@@ -330,6 +330,8 @@ class CopyCsvOperator(BaseOperator):
 
     def load(self, connection: Any, dag_run_id: str) -> None:
         """Fill raw's table from the files, in the connection's open transaction."""
+        # A statement that psycopg prepares stays in a pooler's connection, under a name that the next task would take.
+        connection.prepare_threshold = None
         connection.execute("SELECT audit.enter_run(%s)", [dag_run_id])
         connection.execute("SET LOCAL statement_timeout = '6h'")
         as_of, columns, encoding, delimiter = connection.execute(

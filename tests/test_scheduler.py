@@ -127,7 +127,8 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module")
 def green_run(airflow: Airflow) -> str:
     """The id of a run that was started through the API and has ended well."""
-    run_id = airflow.start(as_of=AS_OF).raise_for_status().json()["dag_run_id"]
+    # Its conf does not choose the files that the worker reads: these are not there.
+    run_id = airflow.start(as_of=AS_OF, ltv_source="/nowhere").raise_for_status().json()["dag_run_id"]
 
     def state() -> str | None:
         found = airflow.client.get(f"{RUNS}/{run_id}").raise_for_status().json()["state"]
@@ -170,6 +171,16 @@ def test_a_day_that_is_none_is_refused_by_the_api(as_of: object, airflow: Airflo
     answer = airflow.start(as_of=as_of)
     assert answer.status_code == 400
     assert "as_of" in answer.text
+    runs = airflow.client.get(RUNS).json()["dag_runs"]
+    assert [run["dag_run_id"] for run in runs] == [green_run]
+
+
+@pytest.mark.parametrize(
+    "run_id", ["'; DROP TABLE core.customers; --", '"', "{{ 7 * 7 }}", "../../etc", "\u0430", "x" * 251]
+)
+def test_a_hostile_id_of_a_run_is_refused_by_the_api(run_id: str, airflow: Airflow, green_run: str) -> None:
+    answer = airflow.start(run_id, as_of=AS_OF)
+    assert (answer.status_code, "run_id" in answer.text) == (422, True), answer.text
     runs = airflow.client.get(RUNS).json()["dag_runs"]
     assert [run["dag_run_id"] for run in runs] == [green_run]
 
