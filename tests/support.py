@@ -185,6 +185,17 @@ def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
     return {**inherited, **airflow_home.settings(warehouse_url, home), "HOME": str(home)}
 
 
+def command_lines() -> dict[int, str]:
+    """How every process of this machine was called, by its number."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found[int(path.parent.name)] = path.read_text(errors="replace").replace("\0", " ")
+        except OSError:
+            continue
+    return found
+
+
 migrated_homes: list[Path] = []
 
 

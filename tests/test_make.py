@@ -18,7 +18,7 @@ import migrate
 import psycopg
 import pytest
 import server
-from support import ROOT
+from support import ROOT, command_lines
 
 TARGETS = {"run", "test", "lint", "psql", "ui", "migrate", "stop", "clean", "help"}
 
@@ -97,16 +97,6 @@ def test_psql_stops_at_the_first_error(warehouse: str) -> None:
     code, out, err = make("-s", "psql", send="select 1;\nselect nothing;\nselect 2;", DATABASE_URL=warehouse)
     assert (code != 0, out) == (True, "1\n")
     assert 'column "nothing" does not exist' in err
-
-
-def command_lines() -> dict[int, str]:
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found[int(path.parent.name)] = path.read_text(errors="replace").replace("\0", " ")
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc here")

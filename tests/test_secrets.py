@@ -1,0 +1,367 @@
+"""A password goes to the server and nowhere else; TLS carries it to no other server than the one that was meant."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import server
+from conftest import database_url
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from support import (
+    ROOT,
+    airflow_settings,
+    begin,
+    command_lines,
+    customer,
+    deliver,
+    fetch,
+    new_airflow_home,
+    rows_of,
+    run_pipeline,
+    run_task,
+    tasks,
+    warehouse_of,
+)
+
+AS_OF = "2026-01-31"
+# Whatever the signs around it are turned into on their way, this part of a password stays as it is.
+KNOWN, WRONG = secrets.token_hex(12), secrets.token_hex(12)
+PASSWORD = "{} @:/?#%'\"é"
+
+RUN_EACH = """
+import json, os, sys
+from unittest.mock import patch
+from customer_ltv import dag
+for task in dag.tasks:
+    task.retries = 0
+for url in json.loads(os.environ.pop("WAREHOUSES")):
+    os.environ["AIRFLOW_CONN_WAREHOUSE"] = url
+    # dag.test() sleeps a second for every step by which a failure passes on
+    with patch("time.sleep"):
+        print("ended as", dag.test(run_conf={"as_of": sys.argv[1], "ltv_source": "/nowhere"}).state)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# Where a password may show
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """All that the commands, a good run and failed ones say and leave behind, by the place where it lies."""
+    folder = Path(tempfile.mkdtemp(prefix="ltv-secrets-"))
+    made = server.create(folder)
+    home = new_airflow_home(tmp_path_factory)
+    try:
+        with psycopg.connect(made.admin_url, autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM SET log_statement = 'all'")
+            admin.execute("SELECT pg_reload_conf()")
+
+        def url(token: str, port: int = made.port) -> str:
+            password = quote(PASSWORD.format(token), safe="")
+            return f"postgresql://ltv_pipeline:{password}@127.0.0.1:{port}/warehouse"
+
+        refused = [url(WRONG), url(KNOWN, free_port())]
+        no_url = url(KNOWN).replace("%40%3A%2F%3F", "@:/?")
+        found = {"output": "", "processes": ""}
+
+        def watch(*command: str, **environment: str) -> None:
+            with tempfile.TemporaryFile("w+") as output:
+                process = subprocess.Popen(
+                    [sys.executable, *command],
+                    cwd=ROOT,
+                    env=airflow_settings(home, "") | {"PYTHONPATH": str(ROOT / "dags")} | environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+                lines: set[str] = set()
+                while process.poll() is None:
+                    lines.update(command_lines().values())
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(0.05)
+                output.seek(0)
+                found["output"] += output.read()
+                found["processes"] += "\n".join(lines)
+
+        watch("ops/migrate.py", DATABASE_URL=url(KNOWN), ADMIN_DATABASE_URL=made.admin_url)
+        for bad in [*refused, no_url]:
+            watch("ops/migrate.py", DATABASE_URL=bad)
+            watch("ops/psql.py", DATABASE_URL=bad)
+        watch("-c", RUN_EACH, AS_OF, WAREHOUSES=json.dumps([url(KNOWN), *refused]))
+
+        found["server log"] = (Path(made.folder) / "server.log").read_text()
+        found["airflow files"] = "\n".join(
+            path.read_text(errors="replace") for path in home.rglob("*") if path.is_file() and path.suffix != ".db"
+        )
+        with sqlite3.connect(home / "airflow.db") as metadata:
+            found["rendered fields"] = str(metadata.execute("SELECT * FROM rendered_task_instance_fields").fetchall())
+        found["metadata"] = b"".join(path.read_bytes() for path in home.glob("airflow.db*")).decode(errors="replace")
+        found["warehouse"] = str(rows_of(url(KNOWN), "audit", "raw", "staging", "core", "intermediate", "marts"))
+        yield found
+    finally:
+        made.remove()
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc here")
+@pytest.mark.parametrize(
+    ("place", "marks"),
+    [
+        (
+            "output",
+            [
+                "The warehouse is at the version of sql/.",
+                'make migrate: connection failed: connection to server at "127.0.0.1"',
+                'psql: error: connection to server at "127.0.0.1"',
+                "DATABASE_URL is no postgresql://user:password@host:port/database",
+                'password authentication failed for user "ltv_pipeline"',
+                "Connection refused",
+                "order_data.csv: 3000 records in ",
+                "ended as success",
+                "ended as failed",
+            ],
+        ),
+        ("processes", ["dbmate", "ops/migrate.py", "psql --set=ON_ERROR_STOP=1", AS_OF]),
+        ("server log", ["SELECT audit.begin_run(", "ALTER ROLE", 'password authentication failed for user "ltv_pipel']),
+        ("airflow files", ["simple_auth_manager"]),
+        ("rendered fields", ["audit.begin_run"]),
+        ("metadata", ["audit.begin_run", "customer_ltv"]),
+        ("warehouse", ["published", "order_data.csv"]),
+    ],
+)
+def test_no_password_is_in(place: str, marks: list[str], traces: dict[str, str]) -> None:
+    assert [mark for mark in marks if mark not in traces[place]] == [], "this test would not see it"
+    for token in (KNOWN, WRONG):
+        assert token not in traces[place]
+
+
+LITERAL = re.compile(
+    r"""
+    \w+://[^\s:/@{}$<>'"]+:[^\s:/@{}$<>'"…%]{3,}@                        # a login in a URL
+    | (?i:password|passwd|secret|token|api_?key)\w*['"]?\s*[:=]\s*f?['"]?[^\s'"(){}\[\]$<>.,:%]{8,}(?![\w.(\[])
+    | -----BEGIN[ ]\w*[ ]?PRIVATE[ ]KEY | AKIA[0-9A-Z]{16} | gh[pousr]_\w{30} | xox[abp]-\w
+    """,
+    re.VERBOSE,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_secret"),
+    [
+        ("postgresql://ltv_pipeline:" + "hunter2@host/warehouse", True),
+        ("LTV_PIPELINE_PASSWORD=" + "correcthorsebattery", True),
+        ('{"api_key": "' + '0123456789abcdef"}', True),
+        ("-----BEGIN " + "PRIVATE KEY-----", True),
+        ("postgresql://ltv_pipeline:…@host/warehouse", False),
+        ("postgresql://airflow:${AIRFLOW_DB_PASSWORD:?run make secrets first}@postgres/airflow", False),
+        ("password=cluster.admin_password,", False),
+    ],
+)
+def test_what_looks_like_a_password(text: str, is_secret: bool) -> None:
+    assert bool(LITERAL.search(text)) is is_secret
+
+
+# What looks like one and is none; whoever adds another has looked at it.
+NO_SECRETS = {
+    "PASSWORDS_FILE: /opt/airflow",
+    "PASSWORD :'password",
+    "postgresql://user:password@",
+    'password": "PGPASSWORD',
+    "postgresql://a:S3cr@",
+}
+
+
+def test_no_tracked_file_holds_a_password() -> None:
+    tracked = subprocess.run(
+        [shutil.which("git"), "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")[:-1]
+    assert {"Makefile", "docker-compose.yaml", "ops/server.py"} <= set(tracked)
+    assert not [name for name in tracked if name.endswith((".env", ".pem", ".key"))]
+    found = {
+        match[0]: name
+        for name in tracked
+        if (ROOT / name).is_file()
+        for match in LITERAL.finditer((ROOT / name).read_text(errors="replace"))
+    }
+    assert {match: name for match, name in found.items() if match not in NO_SECRETS} == {}
+
+
+# TLS
+
+
+def certificate(
+    name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """A certificate for a host by an issuer, or an issuer's own."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    unsigned = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    )
+    return unsigned.sign(issuer[1] if issuer else key, hashes.SHA256()), key
+
+
+def pgbouncer_in(folder: Path) -> tuple[str, dict[str, str]]:
+    """This machine's PgBouncer, or else the distribution's package, unpacked and not installed; skips without."""
+    if program := shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"):
+        return program, {}
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        pytest.skip("there is no pgbouncer here, and no apt to have it by")
+    (folder / "partial").mkdir()
+    options = ["-o", "Debug::NoLocking=true", "-o", f"Dir::Cache::archives={folder}"]
+    wanted = ["--download-only", "--no-install-recommends", "--yes", "pgbouncer"]
+    subprocess.run([shutil.which("apt-get"), "install", *options, *wanted], capture_output=True, check=False)
+    for package in folder.glob("*.deb"):
+        subprocess.run([shutil.which("dpkg"), "-x", package, folder], check=True)
+    program = folder / "usr" / "sbin" / "pgbouncer"
+    if not program.exists():
+        pytest.skip("there is no pgbouncer here, and apt has none either: apt-get install pgbouncer")
+    libraries = {str(library.parent) for library in folder.rglob("*.so.*")}
+    return str(program), {"LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+SETTINGS = """
+[databases]
+* = host=127.0.0.1 port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {folder}/logins
+pool_mode = transaction
+log_connections = 0
+log_disconnections = 0
+client_tls_sslmode = require
+client_tls_cert_file = {folder}/server.pem
+client_tls_key_file = {folder}/server.key
+"""
+
+
+@pytest.fixture(scope="module")
+def tls(cluster: server.Server, template: str) -> Iterator[str]:
+    """The URL of a warehouse behind a PgBouncer that takes nothing but TLS; other.pem beside its CA knows it not."""
+    folder, port = Path(tempfile.mkdtemp(prefix="ltv-tls-")), free_port()
+    try:
+        program, environment = pgbouncer_in(folder)
+        authority = certificate("the tests' own authority")
+        known, key = certificate("localhost", authority)
+        for name, made in {"ca": authority[0], "other": certificate("another authority")[0], "server": known}.items():
+            (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        (folder / "server.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        (folder / "logins").write_text(f'"ltv_pipeline" "{cluster.pipeline_password}"\n')
+        (folder / "pgbouncer.ini").write_text(SETTINGS.format(folder=folder, port=port, server_port=cluster.port))
+        if os.geteuid() == 0:
+            for path in [folder, *folder.iterdir()]:
+                os.chown(path, server.NOBODY, server.NOBODY)
+        with (
+            warehouse_of(cluster, template, "ltv_tls"),
+            subprocess.Popen(
+                [program, folder / "pgbouncer.ini"],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+                **server.as_nobody(),
+            ) as bouncer,
+        ):
+            try:
+                log = ""
+                while "process up" not in log:
+                    line = bouncer.stderr.readline()
+                    assert line, log
+                    log += line
+                base = database_url(cluster, "ltv_tls").replace(f"127.0.0.1:{cluster.port}", f"localhost:{port}")
+                yield f"{base}?sslmode=verify-full&sslrootcert={folder}/ca.pem"
+            finally:
+                bouncer.terminate()
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_verify_full_carries_a_whole_run(tls: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "ops/migrate.py"],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": tls},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    run_pipeline(tls, ROOT / "data", AS_OF, "by TLS")
+    assert fetch(tls, "SELECT state FROM audit.runs WHERE dag_run_id = 'by TLS'") == [("published",)]
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (("", ""), None),
+        (("@localhost:", "@127.0.0.1:"), 'certificate for "localhost".* does not match host name "127.0.0.1"'),
+        (("/ca.pem", "/other.pem"), "certificate verify failed"),
+        (("/ca.pem", "/none.pem"), r"root certificate file .* does not exist"),
+        (("verify-full", "disable"), "SSL required"),
+    ],
+    ids=["right", "another-host", "unknown-authority", "no-authority", "no-tls"],
+)
+def test_the_pipelines_connection_verifies_whom_it_talks_to(
+    change: tuple[str, str], refusal: str | None, tls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from in_run import CONN_ID
+
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", tls.replace(*change))
+    if refusal is None:
+        with PostgresHook(CONN_ID).get_conn() as connection:
+            assert connection.pgconn.ssl_in_use
+    else:
+        with pytest.raises(psycopg.OperationalError, match=refusal):
+            PostgresHook(CONN_ID).get_conn()
+
+
+def test_many_parts_go_through_a_pool_of_connections(tls: str, tmp_path: Path) -> None:
+    """psycopg prepares what it repeats, under a name that the pool's next client would find taken."""
+    for part in range(8):
+        deliver(tmp_path, customer_data=[customer(part + 1)], order_data=[[part + 1, part + 1, "2025-03-01", "P", 5]])
+        for source in ("customer_data", "order_data"):
+            (tmp_path / f"{source}.csv").rename(tmp_path / f"{source}_{part}.csv")
+    begin(tls, AS_OF, "many parts")
+    for task in tasks():
+        if task.task_id in ("raw.customer_data", "raw.order_data"):
+            with psycopg.connect(tls) as connection:
+                run_task(connection, task, tmp_path, "many parts")
+    loads = "SELECT source, count(*) FROM audit.loads WHERE run_no = (SELECT max(run_no) FROM audit.runs) GROUP BY 1"
+    assert sorted(fetch(tls, loads)) == [("customer_data", 8), ("order_data", 8)]
