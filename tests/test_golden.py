@@ -27,6 +27,7 @@ from support import (
     judge_customers,
     judge_orders,
     judge_payments,
+    open_limits,
     rows_of,
     run_pipeline,
     warehouse_of,

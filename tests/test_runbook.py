@@ -1,7 +1,5 @@
 """What a person does by hand: undo a run, sign for a false claim, correct a rejected row, forget a customer."""
 
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -401,9 +399,7 @@ def test_nobody_is_forgotten_while_a_run_is_open(url: str) -> None:
         execute(url, "SELECT core.forget_customer(3)")
 
 
-def test_a_steward_works_the_rejects_and_sees_nothing_else(
-    url: str, tmp_path: Path, cluster: server.Server, new_database: Callable[..., str]
-) -> None:
+def test_a_steward_works_the_rejects_and_sees_nothing_else(url: str, tmp_path: Path, cluster: server.Server) -> None:
     run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
     number = open_rejects(url)["price not_an_amount"]
     with psycopg.connect(database_url(cluster, "ltv_test", admin=True), autocommit=True) as steward:
@@ -423,5 +419,5 @@ def test_a_steward_works_the_rejects_and_sees_nothing_else(
             steward.execute("DELETE FROM audit.rejected_rows")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             steward.execute("SELECT core.forget_customer(1)")
-    run_pipeline(url, deliver(tmp_path, **BAD), date.fromisoformat("2026-01-29").isoformat(), "second")
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "second")
     assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("1200.00",)]

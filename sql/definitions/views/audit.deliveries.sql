@@ -29,15 +29,13 @@ counted AS (
 
 SELECT
     sources.source,
-    -- A limit in lines is a limit in share, once one knows how many lines there are.
-    least(
-        sources.max_reject_share, sources.max_rejects / nullif(counted.records, 0)
-    ) AS allowed_reject_share,
     counted.records,
     counted.loaded,
     counted.rejected,
     counted.unaccounted,
     counted.unaccounted_file,
+    -- A limit in lines is a limit in share, once one knows how many lines there are.
+    least(sources.max_reject_share, sources.max_rejects / nullif(counted.records, 0)) AS allowed_reject_share,
     (
         SELECT format('%s line %s: %s', rejected_rows.file, rejected_rows.line_no, rejected_rows.reason)
         FROM audit.rejected_rows
@@ -52,10 +50,10 @@ FROM audit.sources
 LEFT JOIN counted ON sources.source = counted.source;
 COMMENT ON VIEW audit.deliveries IS 'What became of the lines that this run has received. One row per source.';
 COMMENT ON COLUMN audit.deliveries.source IS 'The source.';
-COMMENT ON COLUMN audit.deliveries.allowed_reject_share IS 'Share of rejected lines above which the run fails: max_reject_share, or max_rejects of so many records.';
 COMMENT ON COLUMN audit.deliveries.records IS 'Records in all its files.';
 COMMENT ON COLUMN audit.deliveries.loaded IS 'Records that COPY took.';
 COMMENT ON COLUMN audit.deliveries.rejected IS 'Lines that COPY or a rule refused.';
 COMMENT ON COLUMN audit.deliveries.unaccounted IS 'Records that are not good, superseded, rejected or waiting: always 0, or lines have been lost.';
 COMMENT ON COLUMN audit.deliveries.unaccounted_file IS 'A file that has such records.';
+COMMENT ON COLUMN audit.deliveries.allowed_reject_share IS 'Share of rejected lines above which the run fails: max_reject_share, or max_rejects of so many records.';
 COMMENT ON COLUMN audit.deliveries.rejected_example IS 'The first rejected line, with its reason.';
