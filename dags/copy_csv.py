@@ -219,7 +219,7 @@ class Delivery:
         if extra:
             self.log.warning("%s: columns that nobody declared go no further: %s", path.name, ", ".join(extra))
         if loaded < records:
-            self.log.warning("%s: %s broken lines are set aside", path.name, records - loaded)
+            self.log.warning("%s: broken lines set aside: %s", path.name, records - loaded)
         seconds = time.monotonic() - started
         self.log.info("%s: %s records in %.1f s", path.name, records, seconds)
         digest = measured.digest.hexdigest()
