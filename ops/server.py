@@ -90,8 +90,11 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it answers, unless it runs; make its database if it has none."""
-        if not self.is_running():
-            self.command("pg_ctl", "start", "-w", "-D", str(self.data), "-l", f"{self.folder}/server.log")
+        start = ("pg_ctl", "start", "-w", "-D", str(self.data), "-l", f"{self.folder}/server.log")
+        # Killed while an unlogged table was being made, PostgreSQL's first recovery can stumble over the table's file
+        # ("could not create file …: File exists"); the next one finds it and clears it away.
+        if not self.is_running() and self.command(*start, check=False):
+            self.command(*start)
         with psycopg.connect(self.admin_url.replace("/warehouse", "/postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'warehouse'").fetchone():
                 connection.execute("CREATE DATABASE warehouse")
