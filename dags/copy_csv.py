@@ -67,7 +67,7 @@ class MeasuredBytes(io.RawIOBase):
 def opened(path: ObjectStoragePath) -> Iterator[tuple[MeasuredBytes, IO[bytes]]]:
     """Open a file; give the measure of its bytes as stored, and the stream of its text, unzipped if need be.
 
-    Raises BadFileError for a gzip file that is damaged or cut short.
+    Raises BadFileError for a gzip file that is damaged or cut short, FileChangedError when it is its reading that was.
     """
     with path.open("rb") as stored:  # type: ignore[no-untyped-call]
         measured = MeasuredBytes(stored)
@@ -75,12 +75,22 @@ def opened(path: ObjectStoragePath) -> Iterator[tuple[MeasuredBytes, IO[bytes]]]
         try:
             yield measured, cast("IO[bytes]", gzip.GzipFile(fileobj=buffered)) if path.suffix == ".gz" else buffered
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            if isinstance(error, EOFError) and not is_whole(path, measured):
+                raise FileChangedError(f"{path.name} changed while it was read") from None
             raise BadFileError(f"{path.name} is no whole gzip file: {error}") from None
 
 
 def state_of(path: ObjectStoragePath) -> dict[str, Any]:
     """Return what the store says of a file: size, time, identity."""
     return dict(path.fs.info(path.path))
+
+
+def is_whole(path: ObjectStoragePath, measured: MeasuredBytes) -> bool:
+    """Whether as many bytes were read as the store says the file has, where it says so.
+
+    A store that closes a connection half way ends the stream without an error.
+    """
+    return state_of(path).get("size") in (None, measured.count)
 
 
 def in_order(path: ObjectStoragePath) -> list[str | int]:
@@ -212,7 +222,7 @@ class Delivery:
                     loaded, records, lines = self.copy_apart(stream, header, path.name, first_line_no)
                 except REFUSED as error:
                     raise BadFileError(f"{path.name}: {error.diag.message_primary}") from None
-        if state_of(path) != state:
+        if state_of(path) != state or not is_whole(path, measured):
             raise FileChangedError(f"{path.name} changed while it was read")
         if not records:
             raise BadFileError(f"{path.name} has a header and no records")
