@@ -9,7 +9,7 @@ export DATA AS_OF UI_PORT
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test lint format psql ui migrate stop clean secrets
+.PHONY: help run test lint format psql ui migrate faults stop clean secrets
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-
 
 test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q)
+
+faults: $(DEV) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
+	@$(VENV)/bin/python -m pytest -q -m '' tests/test_faults.py
 
 lint: $(DEV) ## check SQL, Python, types, migrations and the compose file
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
