@@ -666,7 +666,7 @@ def test_personal_data_reaches_no_log(runs: SimpleNamespace) -> None:
 def test_a_day_before_the_last_published_one_begins_no_run(runs: SimpleNamespace) -> None:
     assert runs.outcomes["past"][1] == "failed"
     assert state_of(runs, "past") == ()
-    assert "as_of 2026-01-27 is before 2026-01-28, the last day published" in runs.output["past"]
+    assert "as_of 2026-01-27 is before 2026-01-29, the last day published" in runs.output["past"]
     assert "The past is in marts.customer_ltv_history" in runs.output["past"]
 
 

@@ -311,7 +311,7 @@ def test_a_delivery_that_falls_short_fails_before_core_changes(source: str, ware
     with pytest.raises(CheckFailedError) as failed:
         run_pipeline(warehouse, short, "2026-01-30", "short")
     assert str(failed.value) == (
-        f"raw.{source}__not_empty_nor_short failed: 11 of 100 bad, e.g. 89 records, usually 100"
+        f"raw.{source}__not_empty_nor_short failed: 11 of 100 bad, 10 % allowed, e.g. 89 records, usually 100"
     )
     assert rows_of(warehouse, "core", "marts") == before
     assert fetch(warehouse, "SELECT state, reason FROM audit.runs WHERE dag_run_id = 'short'") == [
@@ -325,7 +325,7 @@ def test_a_deltas_first_delivery_is_no_measure(warehouse: str, tmp_path: Path) -
     run_pipeline(warehouse, telecom(tmp_path / "all", 100), "2026-01-28", "first")
     run_pipeline(warehouse, telecom(tmp_path / "day-1", 20, from_customer=101), "2026-01-29", "second")
     run_pipeline(warehouse, telecom(tmp_path / "day-2", 18, from_customer=121), "2026-01-30", "third")
-    with pytest.raises(CheckFailedError, match=r"failed: 3 of 18 bad, e\.g\. 15 records, usually 18"):
+    with pytest.raises(CheckFailedError, match=r"failed: 3 of 18 bad, 10 % allowed, e\.g\. 15 records, usually 18"):
         run_pipeline(warehouse, telecom(tmp_path / "day-3", 15, from_customer=139), "2026-01-31", "fourth")
     assert fetch(warehouse, "SELECT count(*) FROM marts.customer_ltv") == [(138,)]
 
