@@ -18,7 +18,7 @@ run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-
 	@$(VENV)/bin/python ops/run.py
 
 test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: just those tests)
-	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q)
+	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
 faults: $(DEV) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
 	@$(VENV)/bin/python -m pytest -q -m '' tests/test_faults.py
