@@ -25,7 +25,8 @@ BEGIN
                 AND rejected_rows.last_seen_at < now()
                 AND rejected_rows.released_run_no IS NULL
                 AND rejected_rows.superseded_run_no IS NULL
-                AND (staged.line_no IS NOT NULL OR sources.kind = 'snapshot')
+                -- Corrected by hand since staging was built, it has not been tried.
+                AND (staged.line_no IS NOT NULL OR (sources.kind = 'snapshot' AND rejected_rows.rule <> 'line waits'))
         ) AS tried
         WHERE waited.rejected_row_id = tried.rejected_row_id
         $sql$, (SELECT sources.entity FROM audit.sources WHERE sources.source = release.source)
