@@ -8,6 +8,7 @@ not given is that of run 1, published in 2020; the case itself is run 2. `as_of.
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,3 +194,64 @@ def test_every_column_of_staging_reaches_core(case_database: str, entity: str) -
         text = (ROOT / "sql" / "core" / f"{name}.sql").read_text()
         forgotten = [column for (column,) in columns if f"delivered.{column}" not in text]
         assert not forgotten, f"sql/core/{name}.sql does not name {forgotten}"
+
+
+JUDGED = {source: source.replace("_data", "s") for source in ("customer_data", "order_data", "payment_data")}
+RULES = [
+    (entity, rule)
+    for entity in JUDGED.values()
+    for rule in sorted(
+        set(re.findall(r"'([a-z_]+ [a-z_]+: [^']+)'", (ROOT / "sql" / "staging" / f"{entity}.sql").read_text()))
+    )
+]
+
+
+def reasons_in_cases(entity: str) -> set[str]:
+    """Every reason that a case of the staging table expects, there or in audit.rejected_rows."""
+    return {
+        row["reason"]
+        for path in (CASES / f"staging.{entity}").glob("*/expect*.csv")
+        for row in csv.DictReader(io.StringIO(path.read_text(), newline=""))
+        if row.get("reason")
+    }
+
+
+@pytest.mark.parametrize(("entity", "rule"), RULES, ids=[f"staging.{entity}-{rule}" for entity, rule in RULES])
+def test_every_rule_has_a_case(entity: str, rule: str) -> None:
+    assert rule in reasons_in_cases(entity), f"no case in tests/cases/staging.{entity} shows: {rule}"
+
+
+@pytest.mark.parametrize("entity", JUDGED.values())
+def test_no_case_expects_a_rule_that_is_gone(entity: str) -> None:
+    """It also holds the pattern by which the rules are found to what staging really says."""
+    assert reasons_in_cases(entity) == {rule for judged, rule in RULES if judged == entity}
+
+
+SAMPLE = (ROOT / "data" / "README.md").read_text().partition("## Deliberate flaws")[2]
+FLAWS = re.findall(r"^\| `(\w+)\.csv` \| (\d+) \| ([^|]+) \| ([^|]+) \|$", SAMPLE, re.MULTILINE)
+# What mends a value has no rule to name; the case that shows it is named here.
+MENDED = {
+    "e-mail in capitals, with blanks around it": "staging.customers/cleans_outer_blanks_and_the_case_of_an_email",
+    "gender `N/A`": "staging.customers/reads_null_tokens_as_unknown",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "flaw", "verdict"),
+    FLAWS,
+    ids=[f"{source}-{line}" for source, line, *_ in FLAWS],
+)
+def test_every_flaw_of_the_sample_has_a_case(source: str, line: str, flaw: str, verdict: str) -> None:
+    if verdict.startswith("normalised: "):
+        assert (CASES / MENDED[flaw] / "expect.csv").exists(), f"{source}.csv line {line}: {flaw}"
+        return
+    key = f"{JUDGED[source].removesuffix('s')}_id"
+    named = re.search(r"`([a-z_]+ [a-z_]+)`", verdict)
+    rule = f"{key} superseded" if verdict.startswith("superseded by ") else named and named[1]
+    shown = {reason.partition(":")[0] for reason in reasons_in_cases(JUDGED[source])}
+    assert rule in shown, f"{source}.csv line {line}: {flaw}"
+
+
+def test_the_sample_lists_its_flaws() -> None:
+    """A table written otherwise would be found empty, and every flaw in it to have a case."""
+    assert len(FLAWS) == len(re.findall(r"^\| `", SAMPLE, re.MULTILINE)) > 0
