@@ -17,7 +17,20 @@ import psycopg
 import pytest
 import server
 import ui
-from support import AIRFLOW, SQL, airflow_settings, execute, fetch, new_airflow_home, warehouse_of
+from support import (
+    AIRFLOW,
+    ROOT,
+    SQL,
+    airflow_settings,
+    customer,
+    deliver,
+    execute,
+    fetch,
+    new_airflow_home,
+    open_limits,
+    run_pipeline,
+    warehouse_of,
+)
 
 AS_OF = "2026-01-31"
 RUNS = "/api/v2/dags/customer_ltv/dagRuns"
@@ -25,11 +38,12 @@ RUNS = "/api/v2/dags/customer_ltv/dagRuns"
 
 @dataclass
 class Airflow:
-    """A running Airflow: how to ask it, where it keeps its files, and the warehouse that it works on."""
+    """A running Airflow: how to ask it, where it keeps its files, what it works on, and where deliveries lie."""
 
     client: httpx.Client
     home: Path
     warehouse: str
+    deliveries: Path
 
     def start(self, run_id: str | None = None, **conf: object) -> httpx.Response:
         named = {"dag_run_id": run_id} if run_id else {}
@@ -85,6 +99,8 @@ def end(processes: list[subprocess.Popen]) -> None:
 @pytest.fixture(scope="module")
 def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     home = new_airflow_home(tmp_path_factory)
+    deliveries = tmp_path_factory.mktemp("deliveries")
+    (deliveries / AS_OF).symlink_to(ROOT / "data")
     address = f"http://127.0.0.1:{free_port()}"
     with warehouse_of(cluster, template, "ltv_scheduler") as url:
         settings = airflow_settings(home, url) | {
@@ -94,6 +110,7 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW_VAR_LTV_SOURCE": f"{deliveries}/{{as_of}}/",
             # The daily run would start at once, and be the one that runs.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         }
@@ -117,7 +134,7 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
                 login = client.post("/auth/token", json={"username": "admin", "password": passwords["admin"]})
                 client.headers["Authorization"] = f"Bearer {login.raise_for_status().json()['access_token']}"
                 wait_for("the DAG", lambda: client.get("/api/v2/dags/customer_ltv").is_success, processes)
-                airflow = Airflow(client, home, url)
+                airflow = Airflow(client, home, url, deliveries)
                 airflow.processes = processes
                 yield airflow
         finally:
@@ -258,4 +275,124 @@ def test_a_task_killed_at_its_last_try_leaves_a_failed_run_that_says_so(airflow:
 
     assert wait_for("the end of the run", ended, airflow.processes) == [
         ("failed", "raw.order_data: its process ended without a word")
+    ]
+
+
+# The days of three folders, with what lies in them.
+NIGHTS = {
+    "2026-01-10": {
+        "customer_data": [*map(customer, [1, 2, 3]), customer(4, email="nobody")],
+        "order_data": [
+            [1, 1, "2025-03-09", "Phone", "100"],
+            [2, 2, "2025-03-09", "Radio", "20"],
+            # Its customer arrives with the second night, as does the day of the next one.
+            [3, 9, "2025-03-09", "Phone", "30"],
+            [4, 3, "2026-01-11", "Phone", "40"],
+            [5, 3, "2025-03-09", "Phone", "1,200"],
+        ],
+        "payment_data": [
+            [1, 1, 1, "2025-03-10", "100"],
+            [2, 2, 2, "2025-03-10", "20"],
+            [3, 9, 3, "2025-03-10", "30"],
+            [4, 1, 99, "2025-03-10", "1"],
+        ],
+    },
+    "2026-01-11": {
+        "customer_data": [customer(4), customer(9), customer(2, email="new@example.com")],
+        # The first order moves from customer 1 to customer 2, and its payment goes with it.
+        "order_data": [[1, 2, "2025-03-09", "Phone", "100"], [5, 3, "2025-03-09", "Phone", "1200"]],
+        "payment_data": [[5, 3, 5, "2025-03-12", "1200"]],
+    },
+    "2026-01-12": {
+        "customer_data": [customer(1, country="Ghana"), customer(10)],
+        "order_data": [[2, 2, "2025-03-09", "Radio", "25"], [6, 10, "2026-01-12", "Radio", "60"]],
+        "payment_data": [
+            [2, 2, 2, "2025-03-10", "25"],
+            [6, 3, 4, "2026-01-12", "40"],
+            [7, 10, 6, "2026-01-12", "60"],
+            [8, 3, 5, "2026-01-12", "-200"],
+        ],
+    },
+}
+EMPTIED = """SELECT format('%I.%I', schemaname, tablename) FROM pg_catalog.pg_tables
+    WHERE schemaname IN ('core', 'marts', 'audit')
+    AND schemaname || '.' || tablename NOT IN ('audit.sources', 'audit.deployments', 'audit.schema_migrations')"""
+
+
+def kept(url: str) -> dict[str, list[str]]:
+    """What a warehouse has learned: its rows but for clocks and counters, and the night in place of a run's number."""
+    nights = dict(fetch(url, "SELECT run_no, as_of::text FROM audit.runs"))
+    tables = [table for (table,) in fetch(url, EMPTIED) if table.split(".")[0] in ("core", "marts")]
+    found = {}
+    for table in [*tables, "audit.rejected_rows", "audit.loads", "audit.ledger"]:
+        found[table] = sorted(
+            json.dumps(
+                {
+                    column: nights.get(value) if column.endswith("run_no") else value
+                    for column, value in row.items()
+                    if not column.endswith("_at") and column not in ("rejected_row_id", "change_no", "seconds")
+                },
+                sort_keys=True,
+            )
+            for (row,) in fetch(url, f"SELECT to_jsonb(kept.*) FROM {table} AS kept")
+        )
+    return found
+
+
+def test_a_backfill_of_dated_deliveries_ends_as_the_nights_one_by_one(
+    airflow: Airflow, cluster: server.Server, template: str
+) -> None:
+    for day, sources in NIGHTS.items():
+        deliver(airflow.deliveries / day, **sources)
+    execute(airflow.warehouse, f"TRUNCATE {', '.join(table for (table,) in fetch(airflow.warehouse, EMPTIED))}")
+    open_limits(airflow.warehouse)
+    backfill = airflow.client.post(
+        "/api/v2/backfills",
+        json={
+            "dag_id": "customer_ltv",
+            # Of both ends: when the night after the folder's day is due.
+            "from_date": "2026-01-11T02:30:00+02:00",
+            "to_date": "2026-01-13T02:30:00+02:00",
+            "max_active_runs": 1,
+            "run_backwards": False,
+            "reprocess_behavior": "none",
+        },
+    )
+    assert backfill.is_success, backfill.text
+
+    def ended() -> list[dict]:
+        runs = airflow.client.get(RUNS, params={"run_type": "backfill", "order_by": "logical_date"}).json()["dag_runs"]
+        return runs if all(run["state"] in ("success", "failed") for run in runs) else []
+
+    runs = wait_for("the backfill", ended, airflow.processes, 400)
+    assert [run["state"] for run in runs] == ["success"] * len(NIGHTS), fetch(
+        airflow.warehouse, "SELECT as_of::text, state, reason FROM audit.runs ORDER BY run_no"
+    )
+    assert fetch(airflow.warehouse, "SELECT dag_run_id, as_of::text, state FROM audit.runs ORDER BY run_no") == [
+        (run["dag_run_id"], day, "published") for run, day in zip(runs, NIGHTS, strict=True)
+    ]
+    with warehouse_of(cluster, template, "ltv_nights") as one_by_one:
+        open_limits(one_by_one)
+        for day in NIGHTS:
+            run_pipeline(one_by_one, airflow.deliveries / day, day, f"night of {day}")
+        assert kept(airflow.warehouse) == kept(one_by_one)
+    # The nights did what they are there for; two empty warehouses would be alike too.
+    assert fetch(airflow.warehouse, "SELECT order_id, customer_id, price::int FROM core.orders ORDER BY order_id") == [
+        (1, 2, 100),
+        (2, 2, 25),
+        (3, 9, 30),
+        (4, 3, 40),
+        (5, 3, 1200),
+        (6, 10, 60),
+    ]
+    assert fetch(
+        airflow.warehouse,
+        """SELECT rule, fields ->> 'payment_id', released.as_of::text
+        FROM audit.rejected_rows LEFT JOIN audit.runs AS released ON rejected_rows.released_run_no = released.run_no
+        WHERE is_waiting ORDER BY source, line_no""",
+    ) == [
+        ("customer_id waits", None, "2026-01-11"),
+        ("order_date waits", None, "2026-01-11"),
+        ("order_id waits", "3", "2026-01-11"),
+        ("order_id waits", "4", None),
     ]
