@@ -251,6 +251,36 @@ def test_a_newer_run_leaves_a_closed_one_as_it_is(db: psycopg.Connection, close:
     assert db.execute("SELECT * FROM audit.runs WHERE dag_run_id = 'one'").fetchall() == closed
 
 
+FIRST_NIGHT, SECOND_NIGHT = "backfill__2025-06-11T00:30:00+00:00", "backfill__2025-06-12T00:30:00+00:00"
+
+
+@pytest.mark.parametrize(("close", "closed"), [(None, "open"), (fail, "failed")], ids=["open", "failed"])
+def test_a_night_of_a_backfill_waits_for_the_one_before(
+    db: psycopg.Connection, close: Callable | None, closed: str
+) -> None:
+    begin(db, FIRST_NIGHT)
+    if close:
+        close(db, FIRST_NIGHT)
+    with pytest.raises(psycopg.Error) as refused:
+        begin(db, SECOND_NIGHT, "2025-06-11")
+    assert said(refused) == (
+        f"run {FIRST_NIGHT} is {closed}: the nights after it wait for it",
+        "Mend it, then create the backfill again with --reprocess-behavior failed.",
+    )
+    assert begin(db, FIRST_NIGHT) == 1
+    end(db, FIRST_NIGHT)
+    assert begin(db, SECOND_NIGHT, "2025-06-11") == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("one", SECOND_NIGHT), (FIRST_NIGHT, "two"), ("backfilled", "backfilling")]
+)
+def test_only_a_backfill_waits_for_the_night_before(db: psycopg.Connection, first: str, second: str) -> None:
+    begin(db, first)
+    fail(db, first)
+    assert begin(db, second) == 2
+
+
 def test_begin_waits_for_a_task_that_still_works(db: psycopg.Connection, connect: Connect) -> None:
     begin(db, "one")
     task = connect(autocommit=False)

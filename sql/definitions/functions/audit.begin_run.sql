@@ -76,6 +76,15 @@ BEGIN
         RAISE EXCEPTION 'run % cannot begin again: run % has begun since', dag_run_id, last_run.dag_run_id
             USING HINT = 'Start a new run.';
     END IF;
+    -- Airflow goes on to the next night of a backfill; once that is published, what this one lacked is lost.
+    IF
+        begin_run.dag_run_id LIKE 'backfill\_\_%'
+        AND last_run.dag_run_id LIKE 'backfill\_\_%'
+        AND last_run.state <> 'published'
+    THEN
+        RAISE EXCEPTION 'run % is %: the nights after it wait for it', last_run.dag_run_id, last_run.state
+            USING HINT = 'Mend it, then create the backfill again with --reprocess-behavior failed.';
+    END IF;
     IF last_run.state = 'open' THEN
         UPDATE audit.runs
         SET
