@@ -136,6 +136,9 @@ def read_header(stream: IO[bytes], file: str, encoding: str, delimiter: str) -> 
         raise BadFileError(f"{file}: its encoding {encoding} is not known here") from None
     except UnicodeDecodeError:
         raise BadFileError(f"{file}: the header is no {encoding} text") from None
+    # A sentence that repeats a NUL could not be written to audit.runs.
+    if "\0" in text:
+        raise BadFileError(f"{file}: the header is no {encoding} text: a NUL byte")
     try:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:

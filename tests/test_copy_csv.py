@@ -303,8 +303,9 @@ def test_a_column_name_of_63_bytes_is_taken(open_run: str, tmp_path: Path) -> No
             "payment_data.csv is there twice in {folder}: plain and as payment_data.csv.gz",
         ),
         ({"payment_data.csv": (HEADER + ROWS).encode("utf-16")}, "payment_data.csv: the header is no UTF8 text"),
+        ({"payment_data.csv": "\0" + HEADER + ROWS}, "payment_data.csv: the header is no UTF8 text: a NUL byte"),
     ],
-    ids=["none", "another", "empty", "empty-gz", "header-only", "header-alone", "part-empty", "twice", "utf-16"],
+    ids=["none", "another", "empty", "empty-gz", "header-only", "header-alone", "part-empty", "twice", "utf-16", "nul"],
 )
 def test_a_delivery_without_data_is_refused(
     files: dict[str, str | bytes], message: str, open_run: str, tmp_path: Path
