@@ -94,23 +94,26 @@ def open_limits(url: str) -> None:
 
 def rows_of(url: str, *schemas: str, place: bool = True) -> dict[str, list[str]]:
     """Every row of every table in the schemas, with the place where it lies and the transaction that wrote it."""
-    written = "ctid, xmin, " if place else ""
     with psycopg.connect(url) as connection:
-        tables = connection.execute(
-            "SELECT schemaname, tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (%s) ORDER BY 1, 2",
-            [list(schemas)],
-        ).fetchall()
-        return {
-            ".".join(table): sorted(
-                row
-                for (row,) in connection.execute(
-                    sql.SQL("SELECT row({}kept.*)::text FROM {} AS kept").format(
-                        sql.SQL(written), sql.Identifier(*table)
-                    )
-                )
+        return rows_seen(connection, *schemas, place=place)
+
+
+def rows_seen(connection: psycopg.Connection, *schemas: str, place: bool = True) -> dict[str, list[str]]:
+    """What rows_of gives, as an open connection sees it."""
+    written = "ctid, xmin, " if place else ""
+    tables = connection.execute(
+        "SELECT schemaname, tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (%s) ORDER BY 1, 2",
+        [list(schemas)],
+    ).fetchall()
+    return {
+        ".".join(table): sorted(
+            row
+            for (row,) in connection.execute(
+                sql.SQL("SELECT row({}kept.*)::text FROM {} AS kept").format(sql.SQL(written), sql.Identifier(*table))
             )
-            for table in tables
-        }
+        )
+        for table in tables
+    }
 
 
 def begin(url: str, as_of: str, run_id: str) -> None:

@@ -20,7 +20,7 @@ import pytest
 import server
 from support import ROOT, command_lines
 
-TARGETS = {"run", "test", "lint", "psql", "ui", "migrate", "stop", "clean", "help"}
+TARGETS = {"run", "test", "fuzz", "lint", "psql", "ui", "migrate", "stop", "clean", "help"}
 
 
 def start_make(*arguments: str, **environment: str) -> subprocess.Popen:
