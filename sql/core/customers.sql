@@ -19,6 +19,45 @@ stale AS (
 
 SELECT audit.book('core.customers', count(*), -count(*), 0) FROM absent;
 
+-- An empty table takes the whole delivery at once, and gets its indexes afterwards.
+SELECT audit.open_whole_load('core.customers');
+
+INSERT INTO core.customers (
+    customer_id,
+    first_name,
+    last_name,
+    email,
+    country,
+    gender,
+    date_of_birth,
+    run_no,
+    updated_at
+)
+SELECT
+    customers.customer_id,
+    customers.first_name,
+    customers.last_name,
+    customers.email,
+    customers.country,
+    customers.gender,
+    customers.date_of_birth,
+    (SELECT audit.run_no()) AS run_no,
+    now() AS updated_at
+FROM staging.customers
+WHERE customers.reason IS NULL AND (SELECT audit.loads_whole());
+
+SELECT audit.close_whole_load();
+
+INSERT INTO core.stale_customers (customer_id)
+SELECT customers.customer_id
+FROM core.customers
+WHERE (SELECT audit.loads_whole())
+ON CONFLICT (customer_id) DO NOTHING;
+
+SELECT audit.book('core.customers', count(*), count(*), 0)
+FROM core.customers
+WHERE (SELECT audit.loads_whole());
+
 WITH merged AS (
     MERGE INTO core.customers AS kept -- noqa: PRS
     USING (
@@ -31,7 +70,7 @@ WITH merged AS (
             customers.gender,
             customers.date_of_birth
         FROM staging.customers
-        WHERE customers.reason IS NULL
+        WHERE customers.reason IS NULL AND NOT (SELECT audit.loads_whole())
     ) AS delivered
         ON kept.customer_id = delivered.customer_id
     WHEN MATCHED AND (

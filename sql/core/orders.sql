@@ -41,6 +41,41 @@ stale AS (
 
 SELECT audit.book('core.orders', count(*), -count(*), -sum(moved.price)) FROM moved;
 
+-- An empty table takes the whole delivery at once, and gets its indexes afterwards.
+SELECT audit.open_whole_load('core.orders');
+
+INSERT INTO core.orders (
+    order_id,
+    customer_id,
+    order_date,
+    product,
+    price,
+    run_no,
+    updated_at
+)
+SELECT
+    orders.order_id,
+    orders.customer_id,
+    orders.order_date,
+    orders.product,
+    orders.price,
+    (SELECT audit.run_no()) AS run_no,
+    now() AS updated_at
+FROM staging.orders
+WHERE orders.reason IS NULL AND (SELECT audit.loads_whole());
+
+SELECT audit.close_whole_load();
+
+INSERT INTO core.stale_customers (customer_id)
+SELECT DISTINCT orders.customer_id
+FROM core.orders
+WHERE (SELECT audit.loads_whole())
+ON CONFLICT (customer_id) DO NOTHING;
+
+SELECT audit.book('core.orders', count(*), count(*), sum(orders.price))
+FROM core.orders
+WHERE (SELECT audit.loads_whole());
+
 WITH merged AS (
     MERGE INTO core.orders AS kept -- noqa: PRS
     USING (
@@ -51,7 +86,7 @@ WITH merged AS (
             orders.product,
             orders.price
         FROM staging.orders
-        WHERE orders.reason IS NULL
+        WHERE orders.reason IS NULL AND NOT (SELECT audit.loads_whole())
     ) AS delivered
         ON kept.order_id = delivered.order_id AND kept.customer_id = delivered.customer_id
     WHEN MATCHED AND (

@@ -72,6 +72,41 @@ stale AS (
 
 SELECT audit.book('core.payments', count(*), -count(*), -sum(moved.amount)) FROM moved;
 
+-- An empty table takes the whole delivery at once, and gets its indexes afterwards.
+SELECT audit.open_whole_load('core.payments');
+
+INSERT INTO core.payments (
+    payment_id,
+    customer_id,
+    order_id,
+    payment_date,
+    amount,
+    run_no,
+    updated_at
+)
+SELECT
+    payments.payment_id,
+    payments.customer_id,
+    payments.order_id,
+    payments.payment_date,
+    payments.amount,
+    (SELECT audit.run_no()) AS run_no,
+    now() AS updated_at
+FROM staging.payments
+WHERE payments.reason IS NULL AND (SELECT audit.loads_whole());
+
+SELECT audit.close_whole_load();
+
+INSERT INTO core.stale_customers (customer_id)
+SELECT DISTINCT payments.customer_id
+FROM core.payments
+WHERE (SELECT audit.loads_whole())
+ON CONFLICT (customer_id) DO NOTHING;
+
+SELECT audit.book('core.payments', count(*), count(*), sum(payments.amount))
+FROM core.payments
+WHERE (SELECT audit.loads_whole());
+
 WITH merged AS (
     MERGE INTO core.payments AS kept -- noqa: PRS
     USING (
@@ -82,7 +117,7 @@ WITH merged AS (
             payments.payment_date,
             payments.amount
         FROM staging.payments
-        WHERE payments.reason IS NULL
+        WHERE payments.reason IS NULL AND NOT (SELECT audit.loads_whole())
     ) AS delivered
         ON kept.payment_id = delivered.payment_id AND kept.customer_id = delivered.customer_id
     WHEN MATCHED AND (

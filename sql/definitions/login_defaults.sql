@@ -10,4 +10,10 @@ BEGIN
     -- A task that was killed leaves no query behind for longer than this.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET client_connection_check_interval = ''2s''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = ''5min''', session_user, current_database());
+    -- Joins and groups of millions of rows; compiling them costs more than it saves.
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET work_mem = ''64MB''', session_user, current_database());
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET maintenance_work_mem = ''256MB''', session_user, current_database());
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET jit = ''off''', session_user, current_database());
+    -- audit.is_day compares a day with the text that it came from.
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET DateStyle = ''ISO, YMD''', session_user, current_database());
 END $$;

@@ -33,15 +33,16 @@ WITH received AS (
 
 cleaned AS (
     SELECT
-        line_no,
-        audit.cleaned(customer_id, (SELECT audit.null_tokens('customer_data'))) AS customer_id,
-        audit.cleaned(first_name, (SELECT audit.null_tokens('customer_data'))) AS first_name,
-        audit.cleaned(last_name, (SELECT audit.null_tokens('customer_data'))) AS last_name,
-        lower(audit.cleaned(email, (SELECT audit.null_tokens('customer_data')))) AS email,
-        audit.cleaned(country, (SELECT audit.null_tokens('customer_data'))) AS country,
-        audit.cleaned(gender, (SELECT audit.null_tokens('customer_data'))) AS gender,
-        audit.cleaned(date_of_birth, (SELECT audit.null_tokens('customer_data'))) AS date_of_birth
+        received.line_no,
+        audit.cleaned(received.customer_id, unknown.tokens) AS customer_id,
+        audit.cleaned(received.first_name, unknown.tokens) AS first_name,
+        audit.cleaned(received.last_name, unknown.tokens) AS last_name,
+        lower(audit.cleaned(received.email, unknown.tokens)) AS email,
+        audit.cleaned(received.country, unknown.tokens) AS country,
+        audit.cleaned(received.gender, unknown.tokens) AS gender,
+        audit.cleaned(received.date_of_birth, unknown.tokens) AS date_of_birth
     FROM received
+    CROSS JOIN audit.null_tokens('customer_data') AS unknown (tokens)
     -- a fence: each field is cleaned once, however often it is looked at below;
     -- '0' is a bigint from the start, a plain 0 would make everything above it serial
     OFFSET '0' -- noqa: AM09

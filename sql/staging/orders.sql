@@ -29,13 +29,14 @@ WITH received AS (
 
 cleaned AS (
     SELECT
-        line_no,
-        audit.cleaned(order_id, (SELECT audit.null_tokens('order_data'))) AS order_id,
-        audit.cleaned(customer_id, (SELECT audit.null_tokens('order_data'))) AS customer_id,
-        audit.cleaned(order_date, (SELECT audit.null_tokens('order_data'))) AS order_date,
-        audit.cleaned(product, (SELECT audit.null_tokens('order_data'))) AS product,
-        audit.cleaned(price, (SELECT audit.null_tokens('order_data'))) AS price
+        received.line_no,
+        audit.cleaned(received.order_id, unknown.tokens) AS order_id,
+        audit.cleaned(received.customer_id, unknown.tokens) AS customer_id,
+        audit.cleaned(received.order_date, unknown.tokens) AS order_date,
+        audit.cleaned(received.product, unknown.tokens) AS product,
+        audit.cleaned(received.price, unknown.tokens) AS price
     FROM received
+    CROSS JOIN audit.null_tokens('order_data') AS unknown (tokens)
     -- a fence: each field is cleaned once, however often it is looked at below;
     -- '0' is a bigint from the start, a plain 0 would make everything above it serial
     OFFSET '0' -- noqa: AM09

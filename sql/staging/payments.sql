@@ -29,13 +29,14 @@ WITH received AS (
 
 cleaned AS (
     SELECT
-        line_no,
-        audit.cleaned(payment_id, (SELECT audit.null_tokens('payment_data'))) AS payment_id,
-        audit.cleaned(customer_id, (SELECT audit.null_tokens('payment_data'))) AS customer_id,
-        audit.cleaned(order_id, (SELECT audit.null_tokens('payment_data'))) AS order_id,
-        audit.cleaned(payment_date, (SELECT audit.null_tokens('payment_data'))) AS payment_date,
-        audit.cleaned(amount, (SELECT audit.null_tokens('payment_data'))) AS amount
+        received.line_no,
+        audit.cleaned(received.payment_id, unknown.tokens) AS payment_id,
+        audit.cleaned(received.customer_id, unknown.tokens) AS customer_id,
+        audit.cleaned(received.order_id, unknown.tokens) AS order_id,
+        audit.cleaned(received.payment_date, unknown.tokens) AS payment_date,
+        audit.cleaned(received.amount, unknown.tokens) AS amount
     FROM received
+    CROSS JOIN audit.null_tokens('payment_data') AS unknown (tokens)
     -- a fence: each field is cleaned once, however often it is looked at below;
     -- '0' is a bigint from the start, a plain 0 would make everything above it serial
     OFFSET '0' -- noqa: AM09
@@ -112,21 +113,19 @@ SELECT
             THEN 'order_id waits: its order has not arrived'
         WHEN coalesce(delivered.customer_id, kept.customer_id) = typed.customer_id
             THEN NULL
-        WHEN
-            EXISTS (
-                SELECT FROM staging.orders AS moving
-                WHERE
-                    moving.order_id = typed.order_id
-                    AND moving.customer_id = typed.customer_id
-                    AND moving.reason LIKE '% waits:%'
-            )
+        WHEN moving.order_id IS NOT NULL
             THEN 'order_id waits: its order waits to move to this customer'
         ELSE 'customer_id disagrees: the order belongs to another customer'
     END AS reason
 FROM typed
 LEFT JOIN staging.orders AS delivered
     ON typed.order_id = delivered.order_id AND delivered.reason IS NULL
-LEFT JOIN core.orders AS kept ON typed.order_id = kept.order_id;
+LEFT JOIN core.orders AS kept ON typed.order_id = kept.order_id
+LEFT JOIN staging.orders AS moving
+    ON
+        typed.order_id = moving.order_id
+        AND typed.customer_id = moving.customer_id
+        AND moving.reason LIKE '% waits:%';
 
 -- The last line that carries a key wins; one that waits does not hold back the one before it.
 WITH repeated AS (
