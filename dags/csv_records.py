@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 # A quote that is not closed within this many bytes is a stray one; a line without an end is cut after as many.
-MOST_BYTES = 1 << 18
+MOST_BYTES = 1 << 24
 # PostgreSQL's names for encodings whose name Python spells otherwise.
 PYTHON_ENCODINGS = {"UTF8": "utf-8", "KOI8R": "koi8-r", "KOI8U": "koi8-u"}
 
@@ -102,7 +102,7 @@ class Splitter:
         record = self.judged(data, line_no)
         if is_open or (record.flaw and "_fields" in record.flaw) or not self.whole_fields.fullmatch(data):
             self.again.extendleft(reversed(more))
-            self.line_no, self.is_new_line = line_no, True
+            self.line_no, self.is_new_line = line_no, first.endswith((b"\n", b"\r"))
             return Record(line_no, without_end(first), "line open_quote: a quote is opened and not closed")
         return record
 

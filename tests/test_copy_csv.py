@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import server
+from csv_records import MOST_BYTES
 from support import COLUMNS, ROOT, SQL, begin, execute, fetch, rows_of, warehouse_of
 
 HEADER = "payment_id,customer_id,order_id,payment_date,amount\n"
@@ -360,9 +361,9 @@ def broken(url: str) -> list[tuple]:
             [(4, GOOD[:-1] + ",x", "line too_many_fields")],
         ),
         (
-            GOOD + "x" * 262150 + "\n" + GOOD,
+            GOOD + "x" * (MOST_BYTES + 6) + "\n" + GOOD,
             [2, 4],
-            [(3, "x" * 262144, "line too_long"), (3, "xxxxxx", "line too_few_fields")],
+            [(3, "x" * MOST_BYTES, "line too_long"), (3, "xxxxxx", "line too_few_fields")],
         ),
     ],
     ids=[

@@ -104,3 +104,13 @@ def test_a_stray_quote_costs_its_line_and_no_other() -> None:
     records = split(b"\n".join(lines))
     assert [record for _, record, _ in records] == lines
     assert [number % 3 == 1 for number, _, flaw in records if flaw] == [True] * 13
+
+
+def test_a_long_record_is_one_record() -> None:
+    data = b'1,"' + b"z" * 300_000 + b'\n2,PHANTOM,3\n",2\n3,' + b"y" * 300_000 + b",4\nshort\n5,6,7"
+    assert [(number, len(record), bool(flaw)) for number, record, flaw in split(data)] == [
+        (2, 300_019, False),
+        (5, 300_004, False),
+        (6, 5, True),
+        (7, 5, False),
+    ]

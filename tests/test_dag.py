@@ -630,7 +630,7 @@ def test_a_failed_check_fails_the_run_with_its_sentence(runs: SimpleNamespace) -
     assert layers == [("raw",)]
     # The layer's other checks have had their say all the same.
     assert fetch(
-        runs.url, "SELECT verdict, count(*) FROM audit.check_results WHERE run_no = %s GROUP BY 1", [run_no]
+        runs.url, "SELECT verdict, count(*) FROM audit.check_results WHERE run_no = %s GROUP BY 1 ORDER BY 1", [run_no]
     ) == [
         ("failed", 1),
         ("passed", 2),

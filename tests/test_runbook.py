@@ -124,6 +124,67 @@ def test_a_run_that_changed_core_and_failed_is_undone_too(url: str, tmp_path: Pa
     assert (core(url), mart(url), waiting(url)) == before
 
 
+def test_an_undo_forgets_nobody_whose_activity_was_still_to_be_computed(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
+    # A run that changes an order's payments and dies before their customer is computed.
+    execute(url, "ALTER TABLE core.customer_activity ADD CONSTRAINT fault CHECK (total_amount < 0) NOT VALID")
+    more = {**FIRST, "payment_data": [[50, 1, 1, "2025-01-02", "900"]]}
+    with pytest.raises(psycopg.Error, match="fault"):
+        run_pipeline(url, deliver(tmp_path / "more", **more), "2026-01-30", "dies")
+    execute(url, "ALTER TABLE core.customer_activity DROP CONSTRAINT fault")
+    run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "second")
+    undo(url, 3)
+    others = {**FIRST, "payment_data": [[51, 2, 2, "2025-01-02", "1"]]}
+    run_pipeline(url, deliver(tmp_path / "others", **others), "2026-01-31", "third")
+    assert fetch(url, "SELECT total_amount::text FROM marts.customer_ltv WHERE customer_id = 1") == [("1000.00",)]
+
+
+def test_a_run_that_published_and_failed_all_the_same_is_undone_in_the_mart_too(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
+    before = core(url), mart(url)
+    run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "second")
+    execute(url, "UPDATE audit.runs SET state = 'failed' WHERE run_no = 2")
+    undo(url, 2)
+    assert (core(url), mart(url)) == before
+
+
+def test_a_change_by_hand_does_not_stand_in_the_way_of_an_undo(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
+    before = core(url)
+    run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "second")
+    execute(url, "UPDATE core.customers SET country = 'Kenya' WHERE customer_id IN (1, 4)")
+    undo(url, 2)
+    assert core(url) == before
+
+
+def test_an_undo_leaves_the_corrections_of_a_person_alone(url: str, tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "bad", **BAD)
+    run_pipeline(url, folder, "2026-01-29", "first")
+    run_pipeline(url, folder, "2026-01-30", "second")
+    execute(url, 'SELECT audit.replay(%s, \'{"price": "1200"}\')', [open_rejects(url)["price not_an_amount"]])
+    undo(url, 2)
+    run_pipeline(url, deliver(tmp_path / "good", **FIRST), "2026-01-30", "third")
+    assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("100.00",)]
+    assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE rule = 'line waits'") == [(1,)]
+
+
+def test_an_undone_night_can_begin_again(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "backfill__one")
+    run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "backfill__two")
+    wrong = mart(url)
+    undo(url, 2)
+    with pytest.raises(psycopg.Error, match="run backfill__two, undone by run 3 is undone: the nights after it wait"):
+        run_pipeline(url, tmp_path / "first", "2026-01-31", "backfill__three")
+    run_pipeline(url, tmp_path / "second", "2026-01-30", "backfill__two")
+    assert [row[:5] for row in mart(url)] == [row[:5] for row in wrong]
+
+
+def test_an_undo_is_signed_and_has_a_reason(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    with pytest.raises(psycopg.Error, match="an undo is signed and has a reason"):
+        execute(url, "SELECT audit.undo_run(1, ' ', 'why')")
+
+
 def test_nothing_is_undone_beneath_an_open_run(url: str, tmp_path: Path) -> None:
     run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
     execute(url, "INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('open', '2026-01-30', '')")
@@ -166,11 +227,21 @@ def test_a_claim_is_overridden_by_name_for_a_while_and_visibly(url: str, tmp_pat
 
 @pytest.mark.parametrize(
     ("arguments", "refused"),
-    [(("", "why", 1), "signed_by"), (("Ann", "", 1), "reason"), (("Ann", "why", 169), "check constraint")],
+    [((" ", "why", 1), "signed_by"), (("Ann", "", 1), "reason"), (("Ann", "why", 169), "check constraint")],
 )
-def test_an_override_is_signed_reasoned_and_short(arguments: tuple, refused: str, url: str) -> None:
+def test_an_override_is_signed_reasoned_and_short(arguments: tuple, refused: str, url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
     with pytest.raises(psycopg.errors.CheckViolation, match=refused):
         execute(url, "SELECT audit.override('core.orders__reconciles', %s, %s, %s)", arguments)
+
+
+def test_only_a_claim_that_was_judged_is_overridden_and_it_can_be_withdrawn(url: str, tmp_path: Path) -> None:
+    with pytest.raises(psycopg.Error, match="no run has ever judged a claim core"):
+        execute(url, "SELECT audit.override('core.orders__reconcile', 'Ann', 'a slip of the pen')")
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    execute(url, "SELECT audit.override('core.orders__reconciles', 'Ann', 'why')")
+    assert fetch(url, "SELECT audit.withdraw_override('core.orders__reconciles')") == [(1,)]
+    assert fetch(url, "SELECT audit.withdraw_override('core.orders__reconciles')") == [(0,)]
 
 
 BAD = {
@@ -253,6 +324,44 @@ def test_a_correction_that_does_not_do_is_refused(
     run_pipeline(url, folder, "2026-01-29", "first")
     with pytest.raises(psycopg.Error, match=said):
         execute(url, "SELECT audit.replay(%s, %s)", [open_rejects(url).get(rule, 0), corrected])
+
+
+def test_of_two_corrections_of_one_key_the_newer_wins(url: str, tmp_path: Path) -> None:
+    bad = {
+        **BAD,
+        "order_data": [*BAD["order_data"], [9, 1, "2025-01-01", "Phone", "-1"], [9, 1, "2025-01-01", "Phone", "-2"]],
+    }
+    run_pipeline(url, deliver(tmp_path / "bad", **bad), "2026-01-29", "first")
+    numbers = fetch(
+        url, "SELECT rejected_row_id FROM audit.rejected_rows WHERE rule = 'price negative' ORDER BY line_no"
+    )
+    for (number,), price in zip(numbers, ("1", "2"), strict=True):
+        execute(url, "SELECT audit.replay(%s, jsonb_build_object('price', %s::text))", [number, price])
+    run_pipeline(url, deliver(tmp_path / "good", **FIRST), "2026-01-30", "second")
+    assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 9") == [("2.00",)]
+
+
+def test_a_correction_does_not_take_the_place_of_a_newer_row_unasked(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "bad", **BAD), "2026-01-29", "first")
+    number = open_rejects(url)["price not_an_amount"]
+    run_pipeline(url, deliver(tmp_path / "good", **FIRST), "2026-01-30", "second")
+    with pytest.raises(psycopg.Error, match="has a row of that key that came since: in run 2"):
+        execute(url, 'SELECT audit.replay(%s, \'{"price": "1200"}\')', [number])
+    execute(url, 'SELECT audit.replay(%s, \'{"price": "1200"}\', overwrite => true)', [number])
+    run_pipeline(
+        url,
+        deliver(tmp_path / "third", **{**FIRST, "order_data": [[70, 1, "2025-01-01", "X", "1"]]}),
+        "2026-01-31",
+        "3",
+    )
+    assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("1200.00",)]
+
+
+@pytest.mark.parametrize("correction", ['["price"]', '{"price": {"a": 1}}', "null"])
+def test_a_correction_is_columns_and_values(correction: str, url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
+    with pytest.raises(psycopg.Error, match="a correction is an object of column and value"):
+        execute(url, "SELECT audit.replay(%s, %s)", [open_rejects(url)["price not_an_amount"], correction])
 
 
 def test_a_closed_row_is_not_corrected_again(url: str, tmp_path: Path) -> None:
@@ -390,7 +499,26 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(url: str, tmp_path: Path
     # The delivery stays in raw and staging until the next one. A broken line without the number is nobody's.
     kept = [trace for trace in traces() if not trace.startswith(("raw.", "staging."))]
     assert [",,zebulon@example.com" in trace for trace in kept] == [True]
-    assert fetch(url, "SELECT rejected FROM audit.loads WHERE run_no = 3 AND source = 'customer_data'") == [(4,)]
+    assert fetch(url, "SELECT rejected, forgotten FROM audit.loads WHERE run_no = 3 AND source = 'customer_data'") == [
+        (3, 1)
+    ]
+
+
+def test_a_forgotten_customer_takes_nobody_along(url: str, tmp_path: Path) -> None:
+    bad = {
+        **FIRST,
+        "customer_data": [*FIRST["customer_data"], customer(8, email="joc3@example.com", date_of_birth="?")],
+    }
+    folder = deliver(tmp_path, **bad)
+    with (folder / "order_data.csv").open("a") as file:
+        file.write("3,1,2025-01-01,Phone\n90,2,2025-01-01,Cable,3,more\n")
+    with (folder / "customer_data.csv").open("a") as file:
+        file.write("99,Jo,joc3@example.com\n\u00a03 ,Ann\n")
+    run_pipeline(url, folder, "2026-01-29", "first")
+    execute(url, "SELECT core.forget_customer(3)")
+    lines = fetch(url, "SELECT line FROM audit.rejected_rows WHERE line IS NOT NULL ORDER BY line")
+    assert lines == [("3,1,2025-01-01,Phone",), ("90,2,2025-01-01,Cable,3,more",), ("99,Jo,joc3@example.com",)]
+    assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE fields ->> 'customer_id' = '8'") == [(1,)]
 
 
 def test_nobody_is_forgotten_while_a_run_is_open(url: str) -> None:

@@ -109,7 +109,7 @@ FROM judged;
 WITH repeated AS (
     SELECT
         customer_id,
-        max(line_no) AS last_line_no
+        max(audit.arrived(line_no)) AS last_arrived
     FROM staging.customers
     WHERE reason IS NULL
     GROUP BY customer_id
@@ -122,7 +122,7 @@ FROM repeated
 WHERE
     customers.customer_id = repeated.customer_id
     AND customers.reason IS NULL
-    AND customers.line_no < repeated.last_line_no;
+    AND audit.arrived(customers.line_no) < repeated.last_arrived;
 
 ANALYZE staging.customers;
 

@@ -121,8 +121,8 @@ LEFT JOIN core.customers AS kept ON typed.customer_id = kept.customer_id;
 WITH repeated AS (
     SELECT
         order_id,
-        max(line_no) AS last_line_no,
-        max(line_no) FILTER (WHERE reason IS NULL) AS last_good_line_no
+        max(audit.arrived(line_no)) AS last_arrived,
+        max(audit.arrived(line_no)) FILTER (WHERE reason IS NULL) AS last_good_arrived
     FROM staging.orders
     WHERE reason IS NULL OR reason LIKE '% waits:%'
     GROUP BY order_id
@@ -135,8 +135,8 @@ FROM repeated
 WHERE
     orders.order_id = repeated.order_id
     AND (
-        (orders.reason IS NULL AND orders.line_no < repeated.last_good_line_no)
-        OR (orders.reason LIKE '% waits:%' AND orders.line_no < repeated.last_line_no)
+        (orders.reason IS NULL AND audit.arrived(orders.line_no) < repeated.last_good_arrived)
+        OR (orders.reason LIKE '% waits:%' AND audit.arrived(orders.line_no) < repeated.last_arrived)
     );
 
 ANALYZE staging.orders;

@@ -131,8 +131,8 @@ LEFT JOIN staging.orders AS moving
 WITH repeated AS (
     SELECT
         payment_id,
-        max(line_no) AS last_line_no,
-        max(line_no) FILTER (WHERE reason IS NULL) AS last_good_line_no
+        max(audit.arrived(line_no)) AS last_arrived,
+        max(audit.arrived(line_no)) FILTER (WHERE reason IS NULL) AS last_good_arrived
     FROM staging.payments
     WHERE reason IS NULL OR reason LIKE '% waits:%'
     GROUP BY payment_id
@@ -145,8 +145,8 @@ FROM repeated
 WHERE
     payments.payment_id = repeated.payment_id
     AND (
-        (payments.reason IS NULL AND payments.line_no < repeated.last_good_line_no)
-        OR (payments.reason LIKE '% waits:%' AND payments.line_no < repeated.last_line_no)
+        (payments.reason IS NULL AND audit.arrived(payments.line_no) < repeated.last_good_arrived)
+        OR (payments.reason LIKE '% waits:%' AND audit.arrived(payments.line_no) < repeated.last_arrived)
     );
 
 ANALYZE staging.payments;

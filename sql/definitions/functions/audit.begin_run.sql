@@ -14,6 +14,7 @@ DECLARE
     published_as_of date;
     taken_as_of date;
     last_run audit.runs;
+    last_night audit.runs;
     begun integer;
 BEGIN
     IF begin_run.deployed IS DISTINCT FROM (
@@ -76,13 +77,19 @@ BEGIN
         RAISE EXCEPTION 'run % cannot begin again: run % has begun since', dag_run_id, last_run.dag_run_id
             USING HINT = 'Start a new run.';
     END IF;
+    SELECT runs.* INTO last_night
+    FROM audit.runs
+    WHERE runs.dag_run_id NOT LIKE 'undo of run %'
+    ORDER BY runs.run_no DESC
+    LIMIT 1;
     -- Airflow goes on to the next night of a backfill; once that is published, what this one lacked is lost.
     IF
         begin_run.dag_run_id LIKE 'backfill\_\_%'
-        AND last_run.dag_run_id LIKE 'backfill\_\_%'
-        AND last_run.state <> 'published'
+        AND last_night.dag_run_id LIKE 'backfill\_\_%'
+        AND last_night.state <> 'published'
+        AND split_part(last_night.dag_run_id, ', undone', 1) <> begin_run.dag_run_id
     THEN
-        RAISE EXCEPTION 'run % is %: the nights after it wait for it', last_run.dag_run_id, last_run.state
+        RAISE EXCEPTION 'run % is %: the nights after it wait for it', last_night.dag_run_id, last_night.state
             USING HINT = 'Mend it, then create the backfill again with --reprocess-behavior failed.';
     END IF;
     IF last_run.state = 'open' THEN

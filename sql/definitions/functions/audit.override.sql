@@ -2,11 +2,18 @@
 CREATE OR REPLACE FUNCTION audit.override(
     claim text, signed_by text, reason text, hours integer DEFAULT 12
 ) RETURNS timestamp with time zone
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
+DECLARE
+    until constant timestamp with time zone := now() + make_interval(hours => override.hours);
+BEGIN
+    IF NOT EXISTS (SELECT FROM audit.check_results WHERE check_results.claim = override.claim) THEN
+        RAISE EXCEPTION 'no run has ever judged a claim %', override.claim
+            USING HINT = 'The claims of the last run: SELECT claim, verdict FROM audit.check_results ORDER BY run_no DESC.';
+    END IF;
     INSERT INTO audit.overrides (claim, signed_by, reason, expires_at)
-    VALUES (override.claim, override.signed_by, override.reason, now() + make_interval(hours => override.hours))
-    RETURNING expires_at;
-$$;
+    VALUES (override.claim, btrim(override.signed_by), btrim(override.reason), until);
+    RETURN until;
+END $$;
 COMMENT ON FUNCTION audit.override(text, text, text, integer) IS 'Let a claim be false for some hours, a week at most; returns until when. The next run keeps the verdict "overridden".';

@@ -23,15 +23,20 @@ BEGIN
         UPDATE audit.loads
         SET
             good = counted.good, superseded = counted.superseded,
-            rejected = counted.rejected + loads.records - loads.loaded, waiting = counted.waiting
+            rejected = counted.rejected + loads.records - loads.loaded, waiting = counted.waiting,
+            forgotten = counted.forgotten
         FROM (
             SELECT
                 file.first_line_no,
                 count(*) FILTER (WHERE staged.line_no IS NOT NULL AND staged.reason IS NULL) AS good,
                 count(*) FILTER (WHERE staged.reason LIKE '%% superseded:%%') AS superseded,
                 count(*) FILTER (WHERE staged.reason LIKE '%% waits:%%') AS waiting,
+                count(*) FILTER (WHERE staged.reason LIKE '%% forgotten:%%') AS forgotten,
                 count(*) FILTER (
-                    WHERE staged.reason NOT LIKE '%% superseded:%%' AND staged.reason NOT LIKE '%% waits:%%'
+                    WHERE
+                        staged.reason NOT LIKE '%% superseded:%%'
+                        AND staged.reason NOT LIKE '%% waits:%%'
+                        AND staged.reason NOT LIKE '%% forgotten:%%'
                 ) AS rejected
             FROM unnest($1) AS file (first_line_no)
             LEFT JOIN %s AS staged

@@ -1,11 +1,15 @@
 -- audit.replay: correct fields of a rejected row; the next run tries it again.
-CREATE OR REPLACE FUNCTION audit.replay(rejected_row_id bigint, corrected jsonb) RETURNS bigint
+CREATE OR REPLACE FUNCTION audit.replay(
+    rejected_row_id bigint, corrected jsonb, overwrite boolean DEFAULT false
+) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
 DECLARE
     rejected audit.rejected_rows;
     declared text [];
+    entity text;
+    newer_run_no integer;
     fields jsonb;
     odd text;
     replaying bigint;
@@ -21,7 +25,14 @@ BEGIN
         RAISE EXCEPTION 'row % is closed: run % has released or replaced it', replay.rejected_row_id,
             coalesce(rejected.released_run_no, rejected.superseded_run_no);
     END IF;
-    SELECT sources.columns INTO declared FROM audit.sources WHERE sources.source = rejected.source;
+    IF jsonb_typeof(replay.corrected) IS DISTINCT FROM 'object'
+        OR jsonb_path_exists(replay.corrected, '$.* ? (@.type() == "object" || @.type() == "array")')
+    THEN
+        RAISE EXCEPTION 'a correction is an object of column and value, like {"price": "1200"}';
+    END IF;
+    SELECT sources.columns, sources.entity INTO declared, entity
+    FROM audit.sources
+    WHERE sources.source = rejected.source;
     SELECT string_agg(given.name, ', ') INTO odd
     FROM jsonb_object_keys(replay.corrected) AS given (name)
     WHERE given.name <> ALL (declared);
@@ -37,6 +48,17 @@ BEGIN
         RAISE EXCEPTION 'row % was no record: it needs every column; % missing', replay.rejected_row_id, odd;
     END IF;
 
+    -- The first column that a source declares is its key.
+    IF NOT replay.overwrite AND audit.is_id(fields ->> declared[1]) THEN
+        EXECUTE format('SELECT run_no FROM core.%I WHERE %I = $1 AND run_no >= $2', entity, declared[1])
+        INTO newer_run_no
+        USING (fields ->> declared[1])::bigint, rejected.first_run_no;
+        IF newer_run_no IS NOT NULL THEN
+            RAISE EXCEPTION 'core.% has a row of that key that came since: in run %', entity, newer_run_no
+                USING HINT = 'If the correction is the newer one: audit.replay(…, overwrite => true).';
+        END IF;
+    END IF;
+
     UPDATE audit.rejected_rows
     SET superseded_run_no = (SELECT max(runs.run_no) FROM audit.runs)
     WHERE rejected_rows.rejected_row_id = replay.rejected_row_id;
@@ -50,4 +72,4 @@ BEGIN
     RETURNING rejected_rows.rejected_row_id INTO replaying;
     RETURN replaying;
 END $$;
-COMMENT ON FUNCTION audit.replay(bigint, jsonb) IS 'Correct fields of a rejected row: the next run judges it anew, as a row that waited. Returns the number of the corrected row.';
+COMMENT ON FUNCTION audit.replay(bigint, jsonb, boolean) IS 'Correct fields of a rejected row: the next run judges it anew, as a row that waited; refused where core has a newer row of that key, unless told to overwrite. Returns the number of the corrected row.';

@@ -21,7 +21,7 @@ AS $$
             received.line_no,
             received.reason,
             CASE
-                WHEN EXISTS (
+                WHEN set_aside_broken.source = 'customer_data' AND EXISTS (
                     SELECT FROM core.forgotten_customers
                     WHERE audit.has_field(received.line, forgotten_customers.customer_id::text)
                 )

@@ -8,7 +8,9 @@ DECLARE
     undone audit.runs;
     published audit.runs;
     undoing integer;
+    has_published boolean;
     entity text;
+    key text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
@@ -30,6 +32,13 @@ BEGIN
             USING HINT = 'Have the right files delivered, as snapshots if need be.';
     END IF;
 
+    IF btrim(coalesce(undo_run.signed_by, '')) = '' OR btrim(coalesce(undo_run.reason, '')) = '' THEN
+        RAISE EXCEPTION 'an undo is signed and has a reason';
+    END IF;
+    -- A run can have published and failed all the same, at a check on the mart or at its very end.
+    has_published := EXISTS (SELECT FROM marts.freshness WHERE freshness.run_no = undone.run_no)
+    OR EXISTS (SELECT FROM marts.customer_ltv_history WHERE customer_ltv_history.run_no = undone.run_no);
+
     -- What stood published before it, which is what will be published again.
     SELECT runs.* INTO published
     FROM audit.runs
@@ -40,7 +49,7 @@ BEGIN
     VALUES (
         format('undo of run %s at %s', undone.run_no, clock_timestamp()),
         coalesce(published.as_of, undone.as_of),
-        CASE WHEN undone.state = 'published' THEN 'published' ELSE 'failed' END,
+        CASE WHEN has_published THEN 'published' ELSE 'failed' END,
         format('undid run %s, signed by %s: %s', undone.run_no, undo_run.signed_by, undo_run.reason),
         -- The next run finds the rules of before, and computes everybody again if they have changed.
         coalesce(published.fingerprint, ''),
@@ -50,13 +59,28 @@ BEGIN
     UPDATE audit.runs
     SET
         state = 'undone',
+        -- Its name is free: the same night can begin again.
+        dag_run_id = format('%s, undone by run %s', runs.dag_run_id, undoing),
         reason = format('undone by run %s, signed by %s: %s', undoing, undo_run.signed_by, undo_run.reason)
     WHERE runs.run_no = undone.run_no;
     PERFORM set_config('ltv.run_no', undoing::text, true);
     PERFORM set_config('ltv.keeps_nothing', 'on', true);
 
-    FOREACH entity IN ARRAY ARRAY['customers', 'orders', 'payments', 'customer_activity'] LOOP
-        EXECUTE format('DELETE FROM core.%I WHERE run_no = $1', entity) USING undone.run_no;
+    FOR entity, key IN VALUES
+        ('customers', 'customer_id'), ('orders', 'order_id'), ('payments', 'payment_id'), ('customer_activity', 'customer_id')
+    LOOP
+        -- By the keys too: a row that was changed by hand since has kept its run_no.
+        EXECUTE format(
+            $sql$
+            DELETE FROM core.%1$I
+            WHERE
+                run_no = $1
+                OR %2$I IN (
+                    SELECT replaced_rows.key FROM audit.replaced_rows
+                    WHERE replaced_rows.run_no = $1 AND replaced_rows.table_name = 'core.%1$s'
+                )
+            $sql$, entity, key
+        ) USING undone.run_no;
         EXECUTE format(
             $sql$
             INSERT INTO core.%1$I
@@ -68,12 +92,19 @@ BEGIN
         ) USING undone.run_no;
     END LOOP;
 
+    -- Its tasks, and those of a run before it that failed, may have computed some customers and not others.
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT customers.customer_id FROM core.customers
+    ON CONFLICT (customer_id) DO NOTHING;
+
     -- What it held waiting came with the wrong delivery; what it released or replaced waits again.
     UPDATE audit.rejected_rows
     SET superseded_run_no = undoing
     WHERE
         rejected_rows.first_run_no = undone.run_no
         AND rejected_rows.is_waiting
+        -- A correction is a person's, not the delivery's.
+        AND rejected_rows.rule <> 'line waits'
         AND rejected_rows.released_run_no IS NULL
         AND rejected_rows.superseded_run_no IS NULL;
     UPDATE audit.rejected_rows
@@ -83,9 +114,10 @@ BEGIN
         AND rejected_rows.first_run_no < undone.run_no
         AND undone.run_no IN (rejected_rows.released_run_no, rejected_rows.superseded_run_no);
 
-    IF undone.state = 'published' THEN
+    IF has_published THEN
         PERFORM marts.publish_again(undone.run_no);
     END IF;
+    PERFORM set_config('ltv.keeps_nothing', '', true);
     RETURN undoing;
 END $$;
 COMMENT ON FUNCTION audit.undo_run(integer, text, text) IS 'Put core and marts back as they were before the last run that changed core; return the number under which this is noted in audit.runs.';

@@ -11,6 +11,8 @@ DECLARE
     held regclass;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
+    -- Waits for tasks that still work, in a run that has failed too.
+    PERFORM FROM audit.runs WHERE runs.run_no = (SELECT max(last_run.run_no) FROM audit.runs AS last_run) FOR UPDATE;
     IF EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open') THEN
         RAISE EXCEPTION 'a run is open: it may be copying what is to be forgotten'
             USING HINT = 'Wait until it has ended.';
@@ -31,15 +33,28 @@ BEGIN
             AND tables.relnamespace::regnamespace::text IN ('raw', 'staging', 'core', 'intermediate', 'marts')
             AND tables.oid <> 'core.forgotten_customers'::regclass
     LOOP
-        EXECUTE format('DELETE FROM %s AS held WHERE btrim(held.customer_id::text) = $1', held) USING known;
+        EXECUTE format($sql$DELETE FROM %s AS held WHERE audit.cleaned(held.customer_id::text, '{}') = $1$sql$, held)
+        USING known;
+        -- The statistics hold values too.
+        EXECUTE format('ANALYZE %s', held);
     END LOOP;
     DELETE FROM audit.replaced_rows WHERE replaced_rows.replaced ->> 'customer_id' = known;
+    -- Whatever line of customers has the number or the address in a field; of the others, those with the number in
+    -- its column: where else a line of orders has it, it may be a price.
     DELETE FROM audit.rejected_rows
     WHERE
-        btrim(rejected_rows.fields ->> 'customer_id') = known
-        OR strpos(lower(rejected_rows.fields::text), email) > 0
-        OR strpos(lower(rejected_rows.line), email) > 0
-        OR audit.has_field(rejected_rows.line, known);
+        audit.cleaned(rejected_rows.fields ->> 'customer_id', '{}') = known
+        OR (
+            rejected_rows.source = 'customer_data'
+            AND (
+                audit.has_field(rejected_rows.line, known)
+                OR audit.has_field(rejected_rows.line, email)
+                OR EXISTS (
+                    SELECT FROM jsonb_each_text(rejected_rows.fields) AS field
+                    WHERE audit.has_field(field.value, known) OR audit.has_field(field.value, email)
+                )
+            )
+        );
     PERFORM set_config('ltv.keeps_nothing', '', true);
 END $$;
 COMMENT ON FUNCTION core.forget_customer(bigint) IS 'Erase a person from every table; only the number is remembered, so that a later delivery does not bring the person back.';

@@ -10,7 +10,10 @@ WITH judged AS (
         loads.records,
         loads.loaded,
         loads.rejected,
-        abs(loads.records - coalesce(loads.good + loads.superseded + loads.rejected + loads.waiting, 0)) AS unaccounted
+        abs(
+            loads.records
+            - coalesce(loads.good + loads.superseded + loads.rejected + loads.waiting + coalesce(loads.forgotten, 0), 0)
+        ) AS unaccounted
     FROM audit.loads
     WHERE loads.run_no = (SELECT audit.run_no())
 ),
@@ -53,7 +56,7 @@ COMMENT ON COLUMN audit.deliveries.source IS 'The source.';
 COMMENT ON COLUMN audit.deliveries.records IS 'Records in all its files.';
 COMMENT ON COLUMN audit.deliveries.loaded IS 'Records that COPY took.';
 COMMENT ON COLUMN audit.deliveries.rejected IS 'Lines that COPY or a rule refused.';
-COMMENT ON COLUMN audit.deliveries.unaccounted IS 'Records that are not good, superseded, rejected or waiting: always 0, or lines have been lost.';
+COMMENT ON COLUMN audit.deliveries.unaccounted IS 'Records that are not good, superseded, rejected, waiting or forgotten: always 0, or lines have been lost.';
 COMMENT ON COLUMN audit.deliveries.unaccounted_file IS 'A file that has such records.';
 COMMENT ON COLUMN audit.deliveries.allowed_reject_share IS 'Share of rejected lines above which the run fails: max_reject_share, or max_rejects of so many records.';
 COMMENT ON COLUMN audit.deliveries.rejected_example IS 'The first rejected line, with its reason.';
