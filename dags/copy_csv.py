@@ -25,10 +25,8 @@ CHUNK_BYTES = 1 << 20
 MOST_COLUMNS = 1000
 # The number of each line, and PostgreSQL's own columns.
 KEPT_NAMES = {"line_no", "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
-# Broken lines that are held in memory before they are written.
-MANY_BROKEN = 500
-
-
+# Broken lines, and their bytes, that are held in memory before they are written.
+MANY_BROKEN, MANY_BROKEN_BYTES = 500, 1 << 22
 # A line that COPY does not take; the limit is that of a row's size.
 REFUSED = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 
@@ -279,28 +277,29 @@ class Delivery:
         Returns how many records were loaded, how many there are, and how many lines they take up.
         """
         splitter = Splitter(stream, 2, len(header), self.encoding, self.delimiter)
-        numbered = f"%d{self.delimiter}".encode(python_encoding(self.encoding))
+        delimiter = self.delimiter.encode(python_encoding(self.encoding))
         statement = self.statement(["line_no", *header])
-        split, loaded, records, is_done = iter(splitter), 0, 0, False
+        split, loaded, set_aside, is_done = iter(splitter), 0, 0, False
         while not is_done:
-            good, broken = bytearray(), []
+            good, broken, held = bytearray(), [], 0
             with self.connection.cursor() as cursor:
                 with cursor.copy(statement) as copy:
                     is_done = True
                     for record in split:
                         if record.flaw is None:
-                            good += numbered % (first_line_no - 2 + record.line_no) + record.data + b"\n"
+                            good += b"%d%b%b\n" % (first_line_no - 2 + record.line_no, delimiter, record.data)
                             if len(good) >= CHUNK_BYTES:
                                 copy.write(good)
                                 good = bytearray()
                         else:
                             broken.append(record)
-                            if len(broken) >= MANY_BROKEN:
+                            held += len(record.data)
+                            if len(broken) >= MANY_BROKEN or held >= MANY_BROKEN_BYTES:
                                 is_done = False
                                 break
                     copy.write(good)
                 loaded += int(cursor.rowcount)
-            records += len(broken)
+            set_aside += len(broken)
             self.connection.execute(
                 "SELECT audit.set_aside_broken(%s, %s, %s, %s, %s)",
                 [
@@ -311,7 +310,7 @@ class Delivery:
                     [record.flaw for record in broken],
                 ],
             )
-        return loaded, loaded + records, splitter.line_no - 1
+        return loaded, loaded + set_aside, splitter.line_no - 1
 
 
 class CopyCsvOperator(BaseOperator):

@@ -445,12 +445,13 @@ def test_a_declared_encoding_is_taken_and_an_undeclared_one_rejected(open_run: s
     assert [row[3] for row in loaded(open_run)] == ["2025-01-07", "caf\u00e9"]
 
 
-def test_a_declared_delimiter_is_taken(open_run: str, tmp_path: Path) -> None:
-    execute(open_run, "UPDATE audit.sources SET delimiter = ';'")
-    write(tmp_path / "payment_data.csv", (HEADER + GOOD).replace(",", ";") + "8;80\n")
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", "%"])
+def test_a_declared_delimiter_is_taken(delimiter: str, open_run: str, tmp_path: Path) -> None:
+    execute(open_run, "UPDATE audit.sources SET delimiter = %s", [delimiter])
+    write(tmp_path / "payment_data.csv", (HEADER + GOOD).replace(",", delimiter) + f"8{delimiter}80\n")
     load(tmp_path)
     assert [row[0] for row in loaded(open_run)] == ["7"]
-    assert broken(open_run) == [(3, "8;80", "line too_few_fields")]
+    assert broken(open_run) == [(3, f"8{delimiter}80", "line too_few_fields")]
 
 
 def test_an_encoding_that_python_does_not_know_is_said(open_run: str, tmp_path: Path) -> None:
