@@ -599,25 +599,29 @@ print(json.dumps(peaks))
 
 def test_memory_does_not_grow_with_the_file(open_run: str, tmp_path: Path) -> None:
     block = b"1,10,100,2025-01-02,%0974d\n" % 5 * 1000
-    for name, blocks in {"small": 2, "large": 202, "zipped": 202}.items():
+    names = {"small": 2, "large": 202, "zipped": 202, "broken": 202}
+    for name, blocks in names.items():
         (tmp_path / name).mkdir()
         path = tmp_path / name / "payment_data.csv"
         with gzip.open(f"{path}.gz", "wb", 1) if name == "zipped" else path.open("wb") as file:
             file.write(HEADER.encode())
-            for _ in range(blocks):
+            for number in range(blocks):
                 file.write(block)
+                if name == "broken":
+                    file.write(b"%d," % number + b"x" * 1_000_000 + b"\n")
     done = subprocess.run(
-        [sys.executable, "-c", LOAD_AND_MEASURE, *(tmp_path / name for name in ("small", "large", "zipped"))],
+        [sys.executable, "-c", LOAD_AND_MEASURE, *(tmp_path / name for name in names)],
         cwd=ROOT / "dags",
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    small, large, zipped = json.loads(done.stdout.splitlines()[-1])
+    small, large, zipped, aside = json.loads(done.stdout.splitlines()[-1])
     assert (tmp_path / "large" / "payment_data.csv").stat().st_size > 200e6
     assert large - small < 60, f"{small} MB for 2 MB, {large} MB for 200 MB"
     assert zipped - small < 60, f"{small} MB for 2 MB, {zipped} MB for 200 MB gzipped"
-    assert fetch(open_run, "SELECT records FROM audit.loads") == [(202 * 1000,)]
+    assert aside - small < 100, f"{small} MB for 2 MB, {aside} MB for 400 MB with long broken lines"
+    assert fetch(open_run, "SELECT records, loaded FROM audit.loads") == [(202 * 1001, 202 * 1000)]
     for path in tmp_path.glob("*/*"):
         path.unlink()
