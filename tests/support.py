@@ -1,9 +1,7 @@
 """What several tests share: a whole run without Airflow's overhead, deliveries, and homes for Airflow."""
 
 import atexit
-import copy
 import csv
-import functools
 import os
 import re
 import shutil
@@ -21,9 +19,9 @@ import airflow_home
 import psycopg
 import pytest
 import server
-from conftest import ROOT, database_url, janitor
+from conftest import database_url, janitor
 from psycopg import sql
-from sql_files import SQL, deployed_fingerprint, fingerprint
+from sql_files import SQL
 
 if "AIRFLOW_HOME" not in os.environ:
     # Airflow writes into its home as soon as it is imported; that must not be the home of whoever runs the tests.
@@ -36,10 +34,6 @@ COLUMNS = {
     "order_data": ["order_id", "customer_id", "order_date", "product", "price"],
     "payment_data": ["payment_id", "customer_id", "order_id", "payment_date", "amount"],
 }
-
-
-class CheckFailedError(Exception):
-    """A check was false; the message is what it said."""
 
 
 @contextmanager
@@ -114,72 +108,6 @@ def rows_seen(connection: psycopg.Connection, *schemas: str, place: bool = True)
         )
         for table in tables
     }
-
-
-def begin(url: str, as_of: str, run_id: str) -> None:
-    """Open a run as the DAG's first task does."""
-    execute(
-        url,
-        "SELECT audit.begin_run(%s, %s, now(), %s, %s)",
-        [run_id, as_of, deployed_fingerprint(), fingerprint([SQL])],
-    )
-
-
-@functools.cache
-def tasks() -> list:
-    """The DAG's tasks in an order that its arrows allow."""
-    from customer_ltv import dag
-
-    return list(dag.topological_sort())
-
-
-def run_task(connection: psycopg.Connection, task: object, folder: Path | str, run_id: str) -> bool:
-    """What the task does after `begin`, in the connection's transaction; return False for a false check."""
-    from copy_csv import CopyCsvOperator
-    from in_run import CheckSqlOperator
-
-    if isinstance(task, CopyCsvOperator):
-        loading = copy.copy(task)
-        loading.folder = str(folder)
-        loading.load(connection, run_id)
-        return True
-    if task.task_id == "end":
-        connection.execute(task.sql, {"run": run_id})
-        return True
-    connection.execute("SELECT audit.enter_run(%s)", [run_id])
-    statements = (SQL / Path(*task.task_id.split("."))).with_suffix(".sql").read_text()
-    with connection.cursor() as cursor:
-        cursor.execute(statements)
-        if isinstance(task, CheckSqlOperator):
-            return all(cursor.fetchone())
-        task.leave_run(cursor)
-    return True
-
-
-def run_pipeline(url: str, folder: Path | str, as_of: str, run_id: str = "run") -> None:
-    """Run every task of the DAG, one transaction each, in the DAG's order; raise on the first false check.
-
-    As in Airflow, a false check's verdict is kept and a failure closes the run as failed.
-    """
-    begin(url, as_of, run_id)
-    with psycopg.connect(url) as connection:
-        for task in tasks():
-            if task.task_id == "begin":
-                continue
-            try:
-                with connection.transaction():
-                    holds = run_task(connection, task, folder, run_id)
-                if not holds:
-                    (said,) = connection.execute(
-                        "SELECT said FROM audit.check_results WHERE claim = %s ORDER BY run_no DESC LIMIT 1",
-                        [task.task_id],
-                    ).fetchone()
-                    raise CheckFailedError(said)
-            except Exception as error:
-                connection.rollback()
-                connection.execute("SELECT audit.fail_run(%s, %s, %s)", [run_id, task.task_id, str(error)])
-                connection.commit()
-                raise
 
 
 def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
@@ -360,6 +288,3 @@ def judge_payments(
         lines.append(line)
     keep_the_last(lines, "payment_id")
     return lines
-
-
-__all__ = ["AIRFLOW", "COLUMNS", "ROOT", "SQL"]

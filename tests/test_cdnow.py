@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import server
-from support import customer, deliver, fetch, run_pipeline, warehouse_of
+from pipeline import run_pipeline
+from support import customer, deliver, fetch, warehouse_of
 
 AS_OF = "1998-06-30"
 

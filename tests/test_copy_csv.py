@@ -12,8 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 import server
+from conftest import ROOT
 from csv_records import MOST_BYTES
-from support import COLUMNS, ROOT, SQL, begin, execute, fetch, rows_of, warehouse_of
+from pipeline import begin
+from sql_files import SQL
+from support import COLUMNS, execute, fetch, rows_of, warehouse_of
 
 HEADER = "payment_id,customer_id,order_id,payment_date,amount\n"
 ROWS = "1,10,100,2025-01-02,5.50\n2,20,200,2025-01-03,7.25\n"

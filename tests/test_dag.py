@@ -16,18 +16,10 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 import server
-from support import (
-    ROOT,
-    SQL,
-    airflow_settings,
-    begin,
-    customer,
-    deliver,
-    execute,
-    fetch,
-    new_airflow_home,
-    warehouse_of,
-)
+from conftest import ROOT
+from pipeline import begin
+from sql_files import SQL
+from support import airflow_settings, customer, deliver, execute, fetch, new_airflow_home, warehouse_of
 
 DAG_FILE = ROOT / "dags" / "customer_ltv.py"
 LAYERS = ["raw", "staging", "core", "intermediate", "marts"]

@@ -26,8 +26,10 @@ import psycopg
 import pytest
 import server
 from conftest import ROOT, database_url, janitor
+from pipeline import run_pipeline, run_task, tasks
 from psycopg import sql
-from support import SQL, customer, deliver, execute, fetch, run_pipeline, run_task, tasks
+from sql_files import SQL
+from support import customer, deliver, execute, fetch
 
 LAYERS = ["raw", "staging", "core", "intermediate", "marts"]
 SOURCES = ["raw.customer_data", "raw.order_data", "raw.payment_data"]

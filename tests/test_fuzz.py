@@ -25,19 +25,9 @@ import server
 from copy_csv import BadFileError, CopyCsvOperator
 from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis import strategies as st
-from support import (
-    COLUMNS,
-    SQL,
-    CheckFailedError,
-    Line,
-    cleaned,
-    judge_customers,
-    judge_orders,
-    judge_payments,
-    rows_seen,
-    run_pipeline,
-    warehouse_of,
-)
+from pipeline import CheckFailedError, run_pipeline
+from sql_files import SQL
+from support import COLUMNS, Line, cleaned, judge_customers, judge_orders, judge_payments, rows_seen, warehouse_of
 from test_staging_properties import ODD_AMOUNTS, ODD_DAYS, ODD_IDS
 
 # `make fuzz` asks for more of them, in several processes, each with a seed of its own.

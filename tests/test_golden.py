@@ -15,10 +15,10 @@ from random import Random
 import psycopg
 import pytest
 import server
+from conftest import ROOT
+from pipeline import CheckFailedError, run_pipeline
 from support import (
     COLUMNS,
-    ROOT,
-    CheckFailedError,
     Line,
     customer,
     deliver,
@@ -29,7 +29,6 @@ from support import (
     judge_payments,
     open_limits,
     rows_of,
-    run_pipeline,
     warehouse_of,
 )
 

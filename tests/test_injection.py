@@ -11,7 +11,8 @@ import psycopg
 import pytest
 import server
 from jinja2 import meta
-from support import COLUMNS, begin, customer, deliver, execute, fetch, run_pipeline, warehouse_of, write_csv
+from pipeline import begin, run_pipeline
+from support import COLUMNS, customer, deliver, execute, fetch, warehouse_of, write_csv
 
 AS_OF = "2026-01-31"
 HOSTILE = {

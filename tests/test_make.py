@@ -18,7 +18,8 @@ import migrate
 import psycopg
 import pytest
 import server
-from support import ROOT, command_lines
+from conftest import ROOT
+from support import command_lines
 
 TARGETS = {"run", "test", "fuzz", "lint", "psql", "ui", "migrate", "stop", "clean", "help"}
 

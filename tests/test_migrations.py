@@ -12,9 +12,11 @@ import psycopg
 import pytest
 import server
 import sql_files
-from conftest import database_url
+from conftest import ROOT, database_url
+from pipeline import run_pipeline
 from psycopg import sql
-from support import ROOT, SQL, customer, deliver, execute, fetch, run_pipeline
+from sql_files import SQL
+from support import customer, deliver, execute, fetch
 
 # The roles are the server's, not a database's: the template's making makes them.
 pytestmark = pytest.mark.usefixtures("template")

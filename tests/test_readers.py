@@ -6,8 +6,9 @@ from threading import Condition, Thread
 import psycopg
 import pytest
 import server
-from conftest import database_url
-from support import ROOT, begin, fetch, run_pipeline, run_task, tasks, warehouse_of
+from conftest import ROOT, database_url
+from pipeline import begin, run_pipeline, run_task, tasks
+from support import fetch, warehouse_of
 
 READERS = 16
 PUBLISHES = 20

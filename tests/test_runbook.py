@@ -6,7 +6,8 @@ import psycopg
 import pytest
 import server
 from conftest import database_url
-from support import CheckFailedError, customer, deliver, execute, fetch, open_limits, rows_of, run_pipeline
+from pipeline import CheckFailedError, run_pipeline
+from support import customer, deliver, execute, fetch, open_limits, rows_of
 
 KEPT = """SELECT to_jsonb(kept) FROM core.{table} AS kept ORDER BY 1"""
 TABLES = ("customers", "orders", "payments", "customer_activity")

@@ -17,10 +17,11 @@ import psycopg
 import pytest
 import server
 import ui
+from conftest import ROOT
+from pipeline import run_pipeline
+from sql_files import SQL
 from support import (
     AIRFLOW,
-    ROOT,
-    SQL,
     airflow_settings,
     customer,
     deliver,
@@ -28,7 +29,6 @@ from support import (
     fetch,
     new_airflow_home,
     open_limits,
-    run_pipeline,
     warehouse_of,
 )
 

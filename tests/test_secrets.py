@@ -19,25 +19,12 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import server
-from conftest import database_url
+from conftest import ROOT, database_url
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from support import (
-    ROOT,
-    airflow_settings,
-    begin,
-    command_lines,
-    customer,
-    deliver,
-    fetch,
-    new_airflow_home,
-    rows_of,
-    run_pipeline,
-    run_task,
-    tasks,
-    warehouse_of,
-)
+from pipeline import begin, run_pipeline, run_task, tasks
+from support import airflow_settings, command_lines, customer, deliver, fetch, new_airflow_home, rows_of, warehouse_of
 
 AS_OF = "2026-01-31"
 # Whatever the signs around it are turned into on their way, this part of a password stays as it is.

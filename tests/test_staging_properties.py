@@ -12,7 +12,8 @@ import server
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
-from support import COLUMNS, SQL, Line, judge_customers, judge_orders, judge_payments, warehouse_of
+from sql_files import SQL
+from support import COLUMNS, Line, judge_customers, judge_orders, judge_payments, warehouse_of
 
 AS_OF = date(2026, 1, 31)
 Row = dict[str, str | None]

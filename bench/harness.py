@@ -1,0 +1,117 @@
+"""What the benchmarks stand on: a server of their own, deliveries of any size, and whole runs of the DAG's tasks."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "dags"), str(ROOT / "ops")]
+
+import pipeline  # noqa: E402
+import psycopg  # noqa: E402
+import server  # noqa: E402
+
+SOURCES = {
+    "customer_data": ["customer_id", "first_name", "last_name", "email", "country", "gender", "date_of_birth"],
+    "order_data": ["order_id", "customer_id", "order_date", "product", "price"],
+    "payment_data": ["payment_id", "customer_id", "order_id", "payment_date", "amount"],
+}
+# What a small server of its own would have; the same for everybody who is compared.
+SETTINGS = {
+    "shared_buffers": "2GB",
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "15min",
+    "effective_cache_size": "12GB",
+}
+
+
+@contextmanager
+def own_server(place: Path) -> Iterator[server.Server]:
+    """A server under a folder, removed with everything in it when the block ends."""
+    made = server.create(place)
+    try:
+        with psycopg.connect(made.admin_url, autocommit=True) as connection:
+            for name, value in SETTINGS.items():
+                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        made.stop()
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+@contextmanager
+def own_database(made: server.Server, name: str) -> Iterator[str]:
+    """A database of the server's, owned by the pipeline's login and dropped when the block ends; yields its URL."""
+    with psycopg.connect(made.admin_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER ltv_pipeline")
+        try:
+            yield made.url.removesuffix("/warehouse") + f"/{name}"
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def generate(made: server.Server, place: Path, orders: int) -> dict[str, Path]:
+    """Write the deliveries of a company with so many orders: the first, and a day later the delta and the snapshot."""
+    url = made.admin_url.removesuffix("/warehouse") + "/postgres"
+    folders = {name: place / name for name in ("full", "delta", "snapshot")}
+    with psycopg.connect(url) as connection:
+        connection.execute((ROOT / "bench" / "deliveries.sql").read_text())
+        for source, columns in SOURCES.items():
+            known = orders // 10 if source == "customer_data" else orders
+            grown = known + known // 200
+            for name, numbers in {
+                "full": [(1, known, 1, 0)],
+                "delta": [(200, known, 200, 1), (known + 1, grown, 1, 1)],
+                "snapshot": [(1, grown, 1, 1)],
+            }.items():
+                folders[name].mkdir(parents=True, exist_ok=True)
+                with (folders[name] / f"{source}.csv").open("wb") as file:
+                    file.write(",".join(columns).encode() + b"\n")
+                    for part in numbers:
+                        query = f"SELECT * FROM bench.{source}({', '.join(map(str, part))}, {orders})"
+                        with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as copy:
+                            for chunk in copy:
+                                file.write(chunk)
+        connection.rollback()
+    return folders
+
+
+def side_by_side(jobs: list[Callable[[], object]]) -> float:
+    """Do every job at once; return the seconds until the last has ended."""
+    started = time.monotonic()
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
+    return time.monotonic() - started
+
+
+def run(url: str, folder: Path, as_of: str, run_id: str, workers: int = 4) -> dict[str, float]:
+    """Run the DAG's tasks as its arrows allow, so many at once, each in a connection of its own.
+
+    Returns the seconds of each task, and as `total` those from the first COPY to the end.
+    """
+    pipeline.begin(url, as_of, run_id)
+    todo = {task.task_id: task for task in pipeline.tasks() if task.task_id != "begin"}
+    ended, seconds = {"begin"}, {}
+
+    def work(task: object) -> None:
+        started = time.monotonic()
+        with psycopg.connect(url) as connection:
+            pipeline.commit_task(connection, task, folder, run_id)
+        seconds[task.task_id] = time.monotonic() - started
+
+    started = time.monotonic()
+    running: dict[Future, str] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        while todo or running:
+            for name in [name for name, task in todo.items() if task.upstream_task_ids <= ended]:
+                running[pool.submit(work, todo.pop(name))] = name
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                ended.add(running.pop(future))
+    return {**seconds, "total": time.monotonic() - started}

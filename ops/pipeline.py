@@ -1,0 +1,85 @@
+"""The DAG's tasks without Airflow around them: what each one does, in a transaction of its own."""
+
+import copy
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import server
+
+sys.path.append(str(server.ROOT / "dags"))
+from sql_files import SQL, deployed_fingerprint, fingerprint
+
+
+class CheckFailedError(Exception):
+    """A check was false; the message is what it said."""
+
+
+def begin(url: str, as_of: str, run_id: str) -> None:
+    """Open a run as the DAG's first task does."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "SELECT audit.begin_run(%s, %s, now(), %s, %s)",
+            [run_id, as_of, deployed_fingerprint(), fingerprint([SQL])],
+        )
+
+
+@functools.cache
+def tasks() -> list[Any]:
+    """Return the DAG's tasks, in an order that its arrows allow."""
+    from customer_ltv import dag
+
+    return list(dag.topological_sort())  # type: ignore[no-untyped-call]
+
+
+def run_task(connection: psycopg.Connection, task: Any, folder: Path | str, run_id: str) -> bool:
+    """Do what a task does after `begin`, in the connection's transaction; return False for a false check."""
+    from copy_csv import CopyCsvOperator
+    from in_run import CheckSqlOperator
+
+    if isinstance(task, CopyCsvOperator):
+        loading = copy.copy(task)
+        loading.folder = str(folder)
+        loading.load(connection, run_id)
+        return True
+    if task.task_id == "end":
+        connection.execute(task.sql, {"run": run_id})
+        return True
+    connection.execute("SELECT audit.enter_run(%s)", [run_id])
+    with connection.cursor() as cursor:
+        cursor.execute((SQL / Path(*task.task_id.split("."))).with_suffix(".sql").read_bytes())
+        if isinstance(task, CheckSqlOperator):
+            return all(cursor.fetchone() or [False])
+        task.leave_run(cursor)
+    return True
+
+
+def commit_task(connection: psycopg.Connection, task: Any, folder: Path | str, run_id: str) -> None:
+    """Run a task in a transaction of its own; raise CheckFailedError for a false check.
+
+    As in Airflow, a false check's verdict is kept and a failure closes the run as failed.
+    """
+    try:
+        with connection.transaction():
+            holds = run_task(connection, task, folder, run_id)
+        if not holds:
+            said = connection.execute(
+                "SELECT said FROM audit.check_results WHERE claim = %s ORDER BY run_no DESC LIMIT 1", [task.task_id]
+            ).fetchone()
+            raise CheckFailedError(*said or ())
+    except Exception as error:
+        connection.rollback()
+        connection.execute("SELECT audit.fail_run(%s, %s, %s)", [run_id, task.task_id, str(error)])
+        connection.commit()
+        raise
+
+
+def run_pipeline(url: str, folder: Path | str, as_of: str, run_id: str = "run") -> None:
+    """Run every task of the DAG, one after the other; raise on the first that fails, CheckFailedError for a check."""
+    begin(url, as_of, run_id)
+    with psycopg.connect(url) as connection:
+        for task in tasks():
+            if task.task_id != "begin":
+                commit_task(connection, task, folder, run_id)
