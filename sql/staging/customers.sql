@@ -31,19 +31,22 @@ WITH received AS (
     WHERE waiting_rows.source = 'customer_data'
 ),
 
-cleaned AS (
+typed AS (
     SELECT
         received.line_no,
-        audit.cleaned(received.customer_id, unknown.tokens) AS customer_id,
+        received.customer_id AS customer_id_received,
+        received.date_of_birth AS date_of_birth_received,
+        audit.to_id(received.customer_id, unknown.tokens, unknown.numerals) AS customer_id,
         audit.cleaned(received.first_name, unknown.tokens) AS first_name,
         audit.cleaned(received.last_name, unknown.tokens) AS last_name,
         lower(audit.cleaned(received.email, unknown.tokens)) AS email,
         audit.cleaned(received.country, unknown.tokens) AS country,
         audit.cleaned(received.gender, unknown.tokens) AS gender,
-        audit.cleaned(received.date_of_birth, unknown.tokens) AS date_of_birth
+        audit.to_day(received.date_of_birth, unknown.tokens, unknown.numerals) AS date_of_birth,
+        unknown.tokens
     FROM received
-    CROSS JOIN audit.null_tokens('customer_data') AS unknown (tokens)
-    -- a fence: each field is cleaned once, however often it is looked at below;
+    CROSS JOIN audit.unknown_values('customer_data') AS unknown
+    -- a fence: each field is typed once, however often it is looked at below;
     -- '0' is a bigint from the start, a plain 0 would make everything above it serial
     OFFSET '0' -- noqa: AM09
 ),
@@ -59,15 +62,14 @@ judged AS (
         gender,
         date_of_birth,
         CASE
-            WHEN customer_id IN (SELECT forgotten_customers.customer_id::text FROM core.forgotten_customers)
+            WHEN customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
                 THEN 'customer_id forgotten: this customer was erased'
-            WHEN customer_id IS NULL
+            WHEN customer_id IS NULL AND audit.cleaned(customer_id_received, tokens) IS NULL
                 THEN 'customer_id missing: a customer needs a number'
-            WHEN NOT audit.is_id(customer_id)
-                THEN CASE lower(customer_id)
-                    WHEN 'customer_id' THEN 'customer_id repeated_header: the header stands here again'
-                    ELSE 'customer_id not_a_whole_number: digits only, no leading zero'
-                END
+            WHEN customer_id IS NULL AND lower(audit.cleaned(customer_id_received, tokens)) = 'customer_id'
+                THEN 'customer_id repeated_header: the header stands here again'
+            WHEN customer_id IS NULL
+                THEN 'customer_id not_a_whole_number: digits only, no leading zero'
             WHEN audit.swallowed_a_line(first_name)
                 THEN 'first_name swallowed_a_line: a quote was opened and closed lines later'
             WHEN audit.swallowed_a_line(last_name)
@@ -80,14 +82,14 @@ judged AS (
                 THEN 'gender swallowed_a_line: a quote was opened and closed lines later'
             WHEN email NOT LIKE '_%@%_'
                 THEN 'email not_an_address: something@somewhere'
-            WHEN date_of_birth IS NOT NULL AND NOT audit.is_day(date_of_birth)
+            WHEN date_of_birth IS NULL AND audit.cleaned(date_of_birth_received, tokens) IS NOT NULL
                 THEN 'date_of_birth not_a_day: YYYY-MM-DD'
-            WHEN date_of_birth::date < '1900-01-01'
+            WHEN date_of_birth < '1900-01-01'
                 THEN 'date_of_birth too_early: before 1900'
-            WHEN date_of_birth::date > (SELECT audit.as_of())
+            WHEN date_of_birth > (SELECT audit.as_of())
                 THEN 'date_of_birth in_the_future: after the as-of date'
         END AS reason
-    FROM cleaned
+    FROM typed
     -- a fence: without it the CASE is evaluated again for every column below
     OFFSET '0' -- noqa: AM09
 )
@@ -95,13 +97,13 @@ judged AS (
 SELECT
     line_no,
     -- A snapshot must not drop a customer whose line was refused: the key stays where it can be read.
-    CASE WHEN reason IS NULL OR audit.is_id(customer_id) THEN customer_id::bigint END AS customer_id,
+    customer_id,
     first_name,
     last_name,
     email,
     country,
     gender,
-    CASE WHEN reason IS NULL THEN date_of_birth::date END AS date_of_birth,
+    CASE WHEN reason IS NULL THEN date_of_birth END AS date_of_birth,
     reason
 FROM judged;
 

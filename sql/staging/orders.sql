@@ -27,17 +27,22 @@ WITH received AS (
     WHERE waiting_rows.source = 'order_data'
 ),
 
-cleaned AS (
+typed AS (
     SELECT
         received.line_no,
-        audit.cleaned(received.order_id, unknown.tokens) AS order_id,
-        audit.cleaned(received.customer_id, unknown.tokens) AS customer_id,
-        audit.cleaned(received.order_date, unknown.tokens) AS order_date,
+        received.order_id AS order_id_received,
+        received.customer_id AS customer_id_received,
+        received.order_date AS order_date_received,
+        received.price AS price_received,
+        audit.to_id(received.order_id, unknown.tokens, unknown.numerals) AS order_id,
+        audit.to_id(received.customer_id, unknown.tokens, unknown.numerals) AS customer_id,
+        audit.to_day(received.order_date, unknown.tokens, unknown.numerals) AS order_date,
         audit.cleaned(received.product, unknown.tokens) AS product,
-        audit.cleaned(received.price, unknown.tokens) AS price
+        audit.to_amount(received.price, unknown.tokens, unknown.numerals) AS price,
+        unknown.tokens
     FROM received
-    CROSS JOIN audit.null_tokens('order_data') AS unknown (tokens)
-    -- a fence: each field is cleaned once, however often it is looked at below;
+    CROSS JOIN audit.unknown_values('order_data') AS unknown
+    -- a fence: each field is typed once, however often it is looked at below;
     -- '0' is a bigint from the start, a plain 0 would make everything above it serial
     OFFSET '0' -- noqa: AM09
 ),
@@ -51,71 +56,58 @@ judged AS (
         product,
         price,
         CASE
-            WHEN customer_id IN (SELECT forgotten_customers.customer_id::text FROM core.forgotten_customers)
+            WHEN customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
                 THEN 'customer_id forgotten: this customer was erased'
-            WHEN order_id IS NULL
+            WHEN order_id IS NULL AND audit.cleaned(order_id_received, tokens) IS NULL
                 THEN 'order_id missing: an order needs a number'
-            WHEN NOT audit.is_id(order_id)
-                THEN CASE lower(order_id)
-                    WHEN 'order_id' THEN 'order_id repeated_header: the header stands here again'
-                    ELSE 'order_id not_a_whole_number: digits only, no leading zero'
-                END
-            WHEN customer_id IS NULL
+            WHEN order_id IS NULL AND lower(audit.cleaned(order_id_received, tokens)) = 'order_id'
+                THEN 'order_id repeated_header: the header stands here again'
+            WHEN order_id IS NULL
+                THEN 'order_id not_a_whole_number: digits only, no leading zero'
+            WHEN customer_id IS NULL AND audit.cleaned(customer_id_received, tokens) IS NULL
                 THEN 'customer_id missing: an order needs its customer'
-            WHEN NOT audit.is_id(customer_id)
+            WHEN customer_id IS NULL
                 THEN 'customer_id not_a_whole_number: digits only, no leading zero'
-            WHEN order_date IS NULL
+            WHEN order_date IS NULL AND audit.cleaned(order_date_received, tokens) IS NULL
                 THEN 'order_date missing: an order needs a day'
-            WHEN NOT audit.is_day(order_date)
+            WHEN order_date IS NULL
                 THEN 'order_date not_a_day: YYYY-MM-DD'
             WHEN audit.swallowed_a_line(product)
                 THEN 'product swallowed_a_line: a quote was opened and closed lines later'
-            WHEN price IS NULL
+            WHEN price IS NULL AND audit.cleaned(price_received, tokens) IS NULL
                 THEN 'price missing: an order needs a price'
-            WHEN NOT audit.is_amount(price)
+            WHEN price IS NULL
                 THEN 'price not_an_amount: digits and at most two decimals, no separators, below 1000000000000'
-            WHEN price::numeric < 0
+            WHEN price < 0
                 THEN 'price negative: a price is 0 or more'
-            WHEN order_date::date < '1900-01-01'
+            WHEN order_date < '1900-01-01'
                 THEN 'order_date too_early: before 1900'
-            WHEN order_date::date > (SELECT audit.as_of())
+            WHEN order_date > (SELECT audit.as_of())
                 THEN 'order_date waits: it lies after the as-of date'
         END AS reason
-    FROM cleaned
+    FROM typed
     -- a fence: without it the CASE is evaluated again for every column below
     OFFSET '0' -- noqa: AM09
-),
-
-typed AS (
-    SELECT
-        line_no,
-        -- A snapshot must not drop an order whose line was refused: the key stays where it can be read.
-        CASE WHEN reason IS NULL OR audit.is_id(order_id) THEN order_id::bigint END AS order_id,
-        CASE WHEN reason IS NULL THEN customer_id::bigint END AS customer_id,
-        CASE WHEN reason IS NULL THEN order_date::date END AS order_date,
-        product,
-        CASE WHEN reason IS NULL THEN price::numeric(14, 2) END AS price,
-        reason
-    FROM judged
 )
 
 SELECT
-    typed.line_no,
-    typed.order_id,
-    typed.customer_id,
-    typed.order_date,
-    typed.product,
-    typed.price,
+    judged.line_no,
+    -- A snapshot must not drop an order whose line was refused: the key stays where it can be read.
+    judged.order_id,
+    CASE WHEN judged.reason IS NULL THEN judged.customer_id END AS customer_id,
+    CASE WHEN judged.reason IS NULL THEN judged.order_date END AS order_date,
+    judged.product,
+    CASE WHEN judged.reason IS NULL THEN judged.price::numeric(14, 2) END AS price,
     CASE
-        WHEN typed.reason IS NOT NULL
-            THEN typed.reason
+        WHEN judged.reason IS NOT NULL
+            THEN judged.reason
         WHEN delivered.customer_id IS NULL AND kept.customer_id IS NULL
             THEN 'customer_id waits: its customer has not arrived'
     END AS reason
-FROM typed
+FROM judged
 LEFT JOIN staging.customers AS delivered
-    ON typed.customer_id = delivered.customer_id AND delivered.reason IS NULL
-LEFT JOIN core.customers AS kept ON typed.customer_id = kept.customer_id;
+    ON judged.customer_id = delivered.customer_id AND delivered.reason IS NULL
+LEFT JOIN core.customers AS kept ON judged.customer_id = kept.customer_id;
 
 -- The last line that carries a key wins; one that waits does not hold back the one before it.
 WITH repeated AS (

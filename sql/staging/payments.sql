@@ -27,17 +27,23 @@ WITH received AS (
     WHERE waiting_rows.source = 'payment_data'
 ),
 
-cleaned AS (
+typed AS (
     SELECT
         received.line_no,
-        audit.cleaned(received.payment_id, unknown.tokens) AS payment_id,
-        audit.cleaned(received.customer_id, unknown.tokens) AS customer_id,
-        audit.cleaned(received.order_id, unknown.tokens) AS order_id,
-        audit.cleaned(received.payment_date, unknown.tokens) AS payment_date,
-        audit.cleaned(received.amount, unknown.tokens) AS amount
+        received.payment_id AS payment_id_received,
+        received.customer_id AS customer_id_received,
+        received.order_id AS order_id_received,
+        received.payment_date AS payment_date_received,
+        received.amount AS amount_received,
+        audit.to_id(received.payment_id, unknown.tokens, unknown.numerals) AS payment_id,
+        audit.to_id(received.customer_id, unknown.tokens, unknown.numerals) AS customer_id,
+        audit.to_id(received.order_id, unknown.tokens, unknown.numerals) AS order_id,
+        audit.to_day(received.payment_date, unknown.tokens, unknown.numerals) AS payment_date,
+        audit.to_amount(received.amount, unknown.tokens, unknown.numerals) AS amount,
+        unknown.tokens
     FROM received
-    CROSS JOIN audit.null_tokens('payment_data') AS unknown (tokens)
-    -- a fence: each field is cleaned once, however often it is looked at below;
+    CROSS JOIN audit.unknown_values('payment_data') AS unknown
+    -- a fence: each field is typed once, however often it is looked at below;
     -- '0' is a bigint from the start, a plain 0 would make everything above it serial
     OFFSET '0' -- noqa: AM09
 ),
@@ -51,80 +57,67 @@ judged AS (
         payment_date,
         amount,
         CASE
-            WHEN customer_id IN (SELECT forgotten_customers.customer_id::text FROM core.forgotten_customers)
+            WHEN customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
                 THEN 'customer_id forgotten: this customer was erased'
-            WHEN payment_id IS NULL
+            WHEN payment_id IS NULL AND audit.cleaned(payment_id_received, tokens) IS NULL
                 THEN 'payment_id missing: a payment needs a number'
-            WHEN NOT audit.is_id(payment_id)
-                THEN CASE lower(payment_id)
-                    WHEN 'payment_id' THEN 'payment_id repeated_header: the header stands here again'
-                    ELSE 'payment_id not_a_whole_number: digits only, no leading zero'
-                END
-            WHEN customer_id IS NULL
+            WHEN payment_id IS NULL AND lower(audit.cleaned(payment_id_received, tokens)) = 'payment_id'
+                THEN 'payment_id repeated_header: the header stands here again'
+            WHEN payment_id IS NULL
+                THEN 'payment_id not_a_whole_number: digits only, no leading zero'
+            WHEN customer_id IS NULL AND audit.cleaned(customer_id_received, tokens) IS NULL
                 THEN 'customer_id missing: a payment needs its customer'
-            WHEN NOT audit.is_id(customer_id)
+            WHEN customer_id IS NULL
                 THEN 'customer_id not_a_whole_number: digits only, no leading zero'
-            WHEN order_id IS NULL
+            WHEN order_id IS NULL AND audit.cleaned(order_id_received, tokens) IS NULL
                 THEN 'order_id missing: a payment needs its order'
-            WHEN NOT audit.is_id(order_id)
+            WHEN order_id IS NULL
                 THEN 'order_id not_a_whole_number: digits only, no leading zero'
-            WHEN payment_date IS NULL
+            WHEN payment_date IS NULL AND audit.cleaned(payment_date_received, tokens) IS NULL
                 THEN 'payment_date missing: a payment needs a day'
-            WHEN NOT audit.is_day(payment_date)
+            WHEN payment_date IS NULL
                 THEN 'payment_date not_a_day: YYYY-MM-DD'
-            WHEN amount IS NULL
+            WHEN amount IS NULL AND audit.cleaned(amount_received, tokens) IS NULL
                 THEN 'amount missing: a payment needs an amount'
-            WHEN NOT audit.is_amount(amount)
+            WHEN amount IS NULL
                 THEN 'amount not_an_amount: digits and at most two decimals, no separators, below 1000000000000'
-            WHEN payment_date::date < '1900-01-01'
+            WHEN payment_date < '1900-01-01'
                 THEN 'payment_date too_early: before 1900'
-            WHEN payment_date::date > (SELECT audit.as_of())
+            WHEN payment_date > (SELECT audit.as_of())
                 THEN 'payment_date waits: it lies after the as-of date'
         END AS reason
-    FROM cleaned
+    FROM typed
     -- a fence: without it the CASE is evaluated again for every column below
     OFFSET '0' -- noqa: AM09
-),
-
-typed AS (
-    SELECT
-        line_no,
-        -- A snapshot must not drop a payment whose line was refused: the key stays where it can be read.
-        CASE WHEN reason IS NULL OR audit.is_id(payment_id) THEN payment_id::bigint END AS payment_id,
-        CASE WHEN reason IS NULL THEN customer_id::bigint END AS customer_id,
-        CASE WHEN reason IS NULL THEN order_id::bigint END AS order_id,
-        CASE WHEN reason IS NULL THEN payment_date::date END AS payment_date,
-        CASE WHEN reason IS NULL THEN amount::numeric(14, 2) END AS amount,
-        reason
-    FROM judged
 )
 
 SELECT
-    typed.line_no,
-    typed.payment_id,
-    typed.customer_id,
-    typed.order_id,
-    typed.payment_date,
-    typed.amount,
+    judged.line_no,
+    -- A snapshot must not drop a payment whose line was refused: the key stays where it can be read.
+    judged.payment_id,
+    CASE WHEN judged.reason IS NULL THEN judged.customer_id END AS customer_id,
+    CASE WHEN judged.reason IS NULL THEN judged.order_id END AS order_id,
+    CASE WHEN judged.reason IS NULL THEN judged.payment_date END AS payment_date,
+    CASE WHEN judged.reason IS NULL THEN judged.amount::numeric(14, 2) END AS amount,
     CASE
-        WHEN typed.reason IS NOT NULL
-            THEN typed.reason
+        WHEN judged.reason IS NOT NULL
+            THEN judged.reason
         WHEN coalesce(delivered.customer_id, kept.customer_id) IS NULL
             THEN 'order_id waits: its order has not arrived'
-        WHEN coalesce(delivered.customer_id, kept.customer_id) = typed.customer_id
+        WHEN coalesce(delivered.customer_id, kept.customer_id) = judged.customer_id
             THEN NULL
         WHEN moving.order_id IS NOT NULL
             THEN 'order_id waits: its order waits to move to this customer'
         ELSE 'customer_id disagrees: the order belongs to another customer'
     END AS reason
-FROM typed
+FROM judged
 LEFT JOIN staging.orders AS delivered
-    ON typed.order_id = delivered.order_id AND delivered.reason IS NULL
-LEFT JOIN core.orders AS kept ON typed.order_id = kept.order_id
+    ON judged.order_id = delivered.order_id AND delivered.reason IS NULL
+LEFT JOIN core.orders AS kept ON judged.order_id = kept.order_id
 LEFT JOIN staging.orders AS moving
     ON
-        typed.order_id = moving.order_id
-        AND typed.customer_id = moving.customer_id
+        judged.order_id = moving.order_id
+        AND judged.customer_id = moving.customer_id
         AND moving.reason LIKE '% waits:%';
 
 -- The last line that carries a key wins; one that waits does not hold back the one before it.

@@ -8,7 +8,7 @@ RETURN CASE
         AND ascii(value) BETWEEN 33 AND 126
         AND ascii(right(value, 1)) BETWEEN 33 AND 126
         THEN value
-    WHEN upper(btrim(value, E' \t\r\n\f\u000B\u00A0\uFEFF')) = any(null_tokens) THEN NULL
-    ELSE btrim(value, E' \t\r\n\f\u000B\u00A0\uFEFF')
+    WHEN upper(audit.bare(value)) = any(null_tokens) THEN NULL
+    ELSE audit.bare(value)
 END;
 COMMENT ON FUNCTION audit.cleaned(text, text[]) IS 'A field without outer blanks; NULL where it is one of the tokens for "not known".';
