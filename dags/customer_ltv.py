@@ -35,11 +35,19 @@ def check(schema: str, claim: str) -> BaseOperator:
     return CheckSqlOperator(task_id=claim, sql=file, doc_md=doc, retry_on_failure=False)
 
 
-def layer(schema: str, *tables: str | list[str]) -> TaskGroup:
-    """Return a schema's tables, one after the other (a list: side by side), and then every check in its folder."""
+def layer(schema: str, *tables: str | list[str], each: bool = False) -> TaskGroup:
+    """Return a schema's tables, one after the other (a list: side by side), and then every check in its folder.
+
+    With `each`, a table's checks wait for that table alone and run while the next one is filled.
+    """
     with TaskGroup(schema) as group:
-        fills = [[fill(schema, table) for table in ([step] if isinstance(step, str) else step)] for step in tables]
-        chain_linear(*fills, [check(schema, path.stem) for path in sorted((SQL / schema).glob("*__*.sql"))])
+        steps = [[step] if isinstance(step, str) else step for step in tables]
+        filled = {table: fill(schema, table) for step in steps for table in step}
+        checks = {path.stem: check(schema, path.stem) for path in sorted((SQL / schema).glob("*__*.sql"))}
+        in_turn = [[filled[table] for table in step] for step in steps]
+        chain_linear(*in_turn, *([] if each else [list(checks.values())]))
+        for claim in checks if each else []:
+            filled[claim.partition("__")[0]] >> checks[claim]
     return group
 
 
@@ -84,7 +92,7 @@ with DAG(
     )
     raw = layer("raw", ["customer_data", "order_data", "payment_data"])
     staging = layer("staging", "customers", "orders", "payments")
-    core = layer("core", "customers", "orders", "payments", "customer_activity")
+    core = layer("core", "customers", "orders", "payments", "customer_activity", each=True)
     intermediate = layer("intermediate", "customer_ltv")
     marts = layer("marts", "customer_ltv")
 

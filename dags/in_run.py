@@ -1,5 +1,6 @@
 """Run SQL inside a run of the pipeline: the fence, what is retried, and errors that quote no rows."""
 
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -111,7 +112,20 @@ class RunSqlOperator(InRun, SQLExecuteQueryOperator):
         cursor.connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, max(written, default=0)])
 
 
+def last_row(cursor: Any) -> Any:
+    """Return the first row of a file's last statement, in front of which it may SET LOCAL what that one needs."""
+    while cursor.nextset():
+        pass
+    return cursor.fetchone()
+
+
 class CheckSqlOperator(InRun, SQLCheckOperator):
     """Hold a claim against the data inside the task's run, also when another check has failed it already."""
 
     even_if_failed = True
+
+    def get_db_hook(self) -> Any:
+        """Return the warehouse's hook, whose first row is the one of the file's last statement."""
+        hook = super().get_db_hook()
+        hook.get_first = partial(hook.run, handler=last_row)
+        return hook

@@ -37,7 +37,7 @@ def tasks() -> list[Any]:
 def run_task(connection: psycopg.Connection, task: Any, folder: Path | str, run_id: str) -> bool:
     """Do what a task does after `begin`, in the connection's transaction; return False for a false check."""
     from copy_csv import CopyCsvOperator
-    from in_run import CheckSqlOperator
+    from in_run import CheckSqlOperator, last_row
 
     if isinstance(task, CopyCsvOperator):
         loading = copy.copy(task)
@@ -51,7 +51,7 @@ def run_task(connection: psycopg.Connection, task: Any, folder: Path | str, run_
     with connection.cursor() as cursor:
         cursor.execute((SQL / Path(*task.task_id.split("."))).with_suffix(".sql").read_bytes())
         if isinstance(task, CheckSqlOperator):
-            return all(cursor.fetchone() or [False])
+            return all(last_row(cursor) or [False])
         task.leave_run(cursor)
     return True
 

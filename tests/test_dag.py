@@ -67,7 +67,9 @@ def test_the_arrows_are_the_architecture(dag: object) -> None:
             upstream = set(dag.get_task(task).get_flat_relative_ids(upstream=True))
             assert upstream - members[layer] == before, f"{task} must come after all of {sorted(before)}"
             if "__" in task:
-                tables = {other for other in members[layer] if "__" not in other}
+                # Core's checks run while its next table is filled.
+                own = {task.partition("__")[0]}
+                tables = own if layer == "core" else {other for other in members[layer] if "__" not in other}
                 assert tables <= upstream, f"the check {task} must come after the tables of its layer"
         before |= members[layer]
     assert set(dag.get_task("end").get_flat_relative_ids(upstream=True)) == before

@@ -66,9 +66,11 @@ WHERE orders.reason IS NULL AND (SELECT audit.loads_whole());
 
 SELECT audit.close_whole_load();
 
+-- Who has no activity yet need not be entered: core.customer_activity finds them.
 INSERT INTO core.stale_customers (customer_id)
 SELECT DISTINCT orders.customer_id
 FROM core.orders
+INNER JOIN core.customer_activity ON orders.customer_id = customer_activity.customer_id
 WHERE (SELECT audit.loads_whole())
 ON CONFLICT (customer_id) DO NOTHING;
 

@@ -97,9 +97,11 @@ WHERE payments.reason IS NULL AND (SELECT audit.loads_whole());
 
 SELECT audit.close_whole_load();
 
+-- Who has no activity yet need not be entered: core.customer_activity finds them.
 INSERT INTO core.stale_customers (customer_id)
 SELECT DISTINCT payments.customer_id
 FROM core.payments
+INNER JOIN core.customer_activity ON payments.customer_id = customer_activity.customer_id
 WHERE (SELECT audit.loads_whole())
 ON CONFLICT (customer_id) DO NOTHING;
 

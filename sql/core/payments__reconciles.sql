@@ -1,5 +1,8 @@
 -- core.payments__reconciles: what core held before, and what this run changed, add up to what it holds;
 -- and every good line of the delivery stands in core as delivered.
+-- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
+SET LOCAL enable_hashjoin = off;
+
 WITH held AS (
     SELECT
         count(*) AS rows_now,

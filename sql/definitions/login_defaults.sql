@@ -10,6 +10,8 @@ BEGIN
     -- A task that was killed leaves no query behind for longer than this.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET client_connection_check_interval = ''2s''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = ''5min''', session_user, current_database());
+    -- Disks without heads, and memory: a row by its key costs little more than the next one.
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET random_page_cost = ''1.1''', session_user, current_database());
     -- Joins and groups of millions of rows; compiling them costs more than it saves.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET work_mem = ''64MB''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET maintenance_work_mem = ''256MB''', session_user, current_database());

@@ -109,6 +109,9 @@ LEFT JOIN staging.customers AS delivered
     ON judged.customer_id = delivered.customer_id AND delivered.reason IS NULL
 LEFT JOIN core.customers AS kept ON judged.customer_id = kept.customer_id;
 
+-- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
+SET LOCAL enable_hashagg = off;
+
 -- The last line that carries a key wins; one that waits does not hold back the one before it.
 WITH repeated AS (
     SELECT
@@ -130,6 +133,8 @@ WHERE
         (orders.reason IS NULL AND audit.arrived(orders.line_no) < repeated.last_good_arrived)
         OR (orders.reason LIKE '% waits:%' AND audit.arrived(orders.line_no) < repeated.last_arrived)
     );
+
+SET LOCAL enable_hashagg = on;
 
 ANALYZE staging.orders;
 

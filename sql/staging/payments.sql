@@ -120,6 +120,9 @@ LEFT JOIN staging.orders AS moving
         AND judged.customer_id = moving.customer_id
         AND moving.reason LIKE '% waits:%';
 
+-- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
+SET LOCAL enable_hashagg = off;
+
 -- The last line that carries a key wins; one that waits does not hold back the one before it.
 WITH repeated AS (
     SELECT
@@ -141,6 +144,8 @@ WHERE
         (payments.reason IS NULL AND audit.arrived(payments.line_no) < repeated.last_good_arrived)
         OR (payments.reason LIKE '% waits:%' AND audit.arrived(payments.line_no) < repeated.last_arrived)
     );
+
+SET LOCAL enable_hashagg = on;
 
 ANALYZE staging.payments;
 

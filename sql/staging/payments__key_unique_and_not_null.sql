@@ -1,19 +1,22 @@
 -- staging.payments__key_unique_and_not_null: no two good lines have the same payment_id, and each has one.
-WITH counted AS (
-    SELECT
-        payments.payment_id,
-        count(*) AS lines,
-        CASE WHEN payments.payment_id IS NULL THEN count(*) ELSE count(*) - 1 END AS surplus_lines
-    FROM staging.payments
-    WHERE payments.reason IS NULL
-    GROUP BY payments.payment_id
-)
-
 SELECT
     audit.verdict(
         claim => 'staging.payments__key_unique_and_not_null',
-        bad_rows => sum(counted.surplus_lines),
-        checked_rows => sum(counted.lines),
-        example => 'payment_id ' || min(counted.payment_id) FILTER (WHERE counted.surplus_lines > 0)
+        bad_rows => count(*) - count(DISTINCT payments.payment_id),
+        checked_rows => count(*),
+        -- Looked for only where there is one.
+        example => CASE
+            WHEN count(*) > count(DISTINCT payments.payment_id)
+                THEN (
+                    SELECT 'payment_id ' || repeated.payment_id
+                    FROM staging.payments AS repeated
+                    WHERE repeated.reason IS NULL
+                    GROUP BY repeated.payment_id
+                    HAVING count(*) > 1
+                    ORDER BY repeated.payment_id
+                    LIMIT 1
+                )
+        END
     ) AS key_unique_and_not_null
-FROM counted;
+FROM staging.payments
+WHERE payments.reason IS NULL;
