@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/run.txt
 DEV := $(VENV)/dev.txt
+BENCH := $(VENV)/bench/bench.txt
 export DATA AS_OF UI_PORT
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
@@ -72,6 +73,13 @@ $(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
 	@echo 'Installing what the tests need into $(VENV) …'
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements/dev.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --no-deps --requirement requirements/fixtures.txt
+	@cp $< $@
+
+# dbt and Airflow pin different things: the benchmarks' peers live in an environment of their own.
+$(BENCH): requirements/bench.txt $(VENV)/bin/uv
+	@echo 'Installing what the benchmarks compare with into $(VENV)/bench …'
+	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/bench
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bench/bin/python --require-hashes --requirement requirements/bench.txt
 	@cp $< $@
 
 secrets: .env ## write .env: random passwords for docker compose (one that is there stays)
