@@ -79,7 +79,7 @@ $(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
 $(BENCH): requirements/bench.txt $(VENV)/bin/uv
 	@echo 'Installing what the benchmarks compare with into $(VENV)/bench …'
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/bench
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bench/bin/python --require-hashes --requirement requirements/bench.txt
+	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bench/bin/python --require-hashes --requirement requirements/bench.txt
 	@cp $< $@
 
 secrets: .env ## write .env: random passwords for docker compose (one that is there stays)
