@@ -30,7 +30,7 @@ READ_BACK = {
 READ = "CREATE TABLE {} AS FROM read_csv('{}', auto_detect = false, header = true, columns = {})"
 # A paid order is one whose payments add up to more than 0.
 ACTIVITY = """
-    CREATE TABLE activity AS
+    CREATE VIEW activity AS
     WITH net_payments AS (
         SELECT order_id, sum(amount) AS amount FROM payments GROUP BY order_id HAVING sum(amount) > 0
     )
@@ -46,14 +46,15 @@ ACTIVITY = """
 # Decimals are divided as whole numbers: DuckDB's quotient of two decimals is a float.
 VALUE = """
     CREATE TABLE customer_ltv AS
-    WITH lifespan AS (
+    WITH everybody AS MATERIALIZED (FROM known),
+    lifespan AS (
         SELECT
             coalesce(
                 greatest(10, (
                     2000 * sum(last_order_date - first_order_date) + 36525 * count(*)
                 ) // (2 * 36525 * nullif(count(*), 0))), 10
             )::BIGINT AS tenths
-        FROM known
+        FROM everybody
         WHERE total_orders > 1
     ),
     observed AS (
@@ -63,8 +64,15 @@ VALUE = """
             coalesce(total_amount * 100, 0)::BIGINT AS cents,
             first_order_date,
             last_order_date,
-            coalesce(greatest(12, datesub('month', first_order_date, $as_of::DATE)), 12) AS months
-        FROM known
+            -- Whole months as PostgreSQL counts them: datesub takes the end of a shorter month for a whole one.
+            coalesce(
+                greatest(
+                    12,
+                    datediff('month', first_order_date, $as_of::DATE)
+                    - (day(first_order_date) > day($as_of::DATE))::BIGINT
+                ), 12
+            ) AS months
+        FROM everybody
     )
     SELECT
         customer_id,
@@ -97,6 +105,13 @@ def lines(duck: duckdb.DuckDBPyConnection, table: str) -> Iterator[bytes]:
         done.result()
 
 
+def result(duck: duckdb.DuckDBPyConnection, as_of: str) -> Iterator[bytes]:
+    """What each customer is worth by `known`, as lines of CSV: computed when COPY asks for it."""
+    duck = duck.cursor()
+    duck.execute(VALUE, {"as_of": as_of})
+    yield from lines(duck, "customer_ltv")
+
+
 def read(duck: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Read the three files."""
     for table, file in kept.FILES.items():
@@ -109,9 +124,8 @@ def full(folder: Path, as_of: str) -> None:
     read(duck, folder)
     duck.execute(ACTIVITY)
     duck.execute("CREATE VIEW known AS FROM activity RIGHT JOIN customers USING (customer_id)")
-    duck.execute(VALUE, {"as_of": as_of})
     kept.create(*kept.TABLES)
-    kept.fill_all({table: lines(duck, table) for table in kept.TABLES})
+    kept.fill_all({table: lines(duck, table) for table in kept.FILES} | {"customer_ltv": result(duck, as_of)})
     kept.add_foreign_keys()
 
 
@@ -132,8 +146,7 @@ def delta(folder: Path, as_of: str) -> None:
             "first_order_date = activity.first_order_date, last_order_date = activity.last_order_date "
             "FROM activity WHERE known.customer_id = activity.customer_id"
         )
-        duck.execute(VALUE, {"as_of": as_of})
-        kept.stage(connection, "customer_ltv", lines(duck, "customer_ltv"))
+        kept.stage(connection, "customer_ltv", result(duck, as_of))
         kept.upsert(connection, "customer_ltv")
 
 

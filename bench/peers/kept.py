@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
+from psycopg.abc import Buffer
 
 FILES = {"customers": "customer_data.csv", "orders": "order_data.csv", "payments": "payment_data.csv"}
 # As core.* and marts.customer_ltv have them.
@@ -80,7 +81,7 @@ def create(*tables: str) -> None:
             connection.execute(f"CREATE TABLE peer.{table} ({TABLES[table]})")
 
 
-def copy_in(connection: psycopg.Connection, table: str, chunks: Iterable[bytes]) -> None:
+def copy_in(connection: psycopg.Connection, table: str, chunks: Iterable[Buffer]) -> None:
     """COPY lines of CSV, without a header, into a table."""
     with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT csv)") as copy:
         for chunk in chunks:
@@ -93,7 +94,7 @@ def copy_out(connection: psycopg.Connection, query: str) -> bytes:
         return b"".join(copy)
 
 
-def fill(table: str, chunks: Iterable[bytes]) -> None:
+def fill(table: str, chunks: Iterable[Buffer]) -> None:
     """COPY lines into an empty table, and make its keys and indexes afterwards, which is faster."""
     with connect() as connection:
         copy_in(connection, f"peer.{table}", chunks)
@@ -101,7 +102,7 @@ def fill(table: str, chunks: Iterable[bytes]) -> None:
             connection.execute(key)
 
 
-def fill_all(rows: dict[str, Iterable[bytes]]) -> None:
+def fill_all(rows: dict[str, Iterable[Buffer]]) -> None:
     """Fill tables side by side, each through a connection of its own."""
     with ThreadPoolExecutor(len(rows)) as pool:
         for done in [pool.submit(fill, table, chunks) for table, chunks in rows.items()]:
@@ -115,7 +116,7 @@ def add_foreign_keys() -> None:
             connection.execute(key)
 
 
-def stage(connection: psycopg.Connection, table: str, chunks: Iterable[bytes]) -> None:
+def stage(connection: psycopg.Connection, table: str, chunks: Iterable[Buffer]) -> None:
     """COPY lines into a temporary table new_…, which has the columns of a kept one."""
     connection.execute(f"CREATE TEMPORARY TABLE new_{table} (LIKE peer.{table})")
     copy_in(connection, f"new_{table}", chunks)
@@ -133,7 +134,7 @@ def upsert(connection: psycopg.Connection, table: str) -> None:
     )
 
 
-def receive(connection: psycopg.Connection, rows: dict[str, Iterable[bytes]]) -> None:
+def receive(connection: psycopg.Connection, rows: dict[str, Iterable[Buffer]]) -> None:
     """Merge a delivery into the kept tables; afterwards the temporary table `touched` names whom it concerns."""
     for table, chunks in rows.items():
         stage(connection, table, chunks)

@@ -1,6 +1,7 @@
 """pandas at its best: Arrow underneath, COPY in and out, and of a delta only what it concerns is computed again."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import in_pandas
@@ -17,12 +18,12 @@ def read(source: Path | io.BytesIO) -> pd.DataFrame:
     return pd.read_csv(source, engine="pyarrow", dtype_backend="pyarrow")
 
 
-def lines(frame: pd.DataFrame) -> list[bytes]:
-    """A frame as lines of CSV."""
+def lines(frame: pd.DataFrame) -> Iterator[memoryview]:
+    """A frame as lines of CSV, written when COPY asks for them."""
     written = pa.BufferOutputStream()
     table = pa.Table.from_pandas(frame, preserve_index=False)
     csv.write_csv(table, written, csv.WriteOptions(include_header=False))
-    return [memoryview(written.getvalue())]
+    yield memoryview(written.getvalue())
 
 
 def activity(orders: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
@@ -34,18 +35,24 @@ def activity(orders: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
     return in_pandas.activity(orders, payments)
 
 
-def result(known: pd.DataFrame, as_of: str) -> list[bytes]:
+def value(known: pd.DataFrame, as_of: str) -> Iterator[memoryview]:
     """What each customer is worth, as lines of CSV."""
     computed = in_pandas.value(known, as_of).reset_index()
-    return lines(computed.astype(dict.fromkeys(DAYS, pd.ArrowDtype(pa.date32()))))
+    yield from lines(computed.astype(dict.fromkeys(DAYS, pd.ArrowDtype(pa.date32()))))
+
+
+def result(customers: pd.DataFrame, orders: pd.DataFrame, payments: pd.DataFrame, as_of: str) -> Iterator[memoryview]:
+    """What each customer is worth by these rows, as lines of CSV: computed while the rows are on their way."""
+    yield from value(activity(orders, payments).reindex(customers["customer_id"].astype("int64")), as_of)
 
 
 def full(folder: Path, as_of: str) -> None:
     """Fill the empty tables from the files."""
     frames = {table: read(folder / file) for table, file in kept.FILES.items()}
     kept.create(*kept.TABLES)
-    known = activity(frames["orders"], frames["payments"]).reindex(frames["customers"]["customer_id"].astype("int64"))
-    kept.fill_all({"customer_ltv": result(known, as_of), **{name: lines(frame) for name, frame in frames.items()}})
+    kept.fill_all(
+        {name: lines(frame) for name, frame in frames.items()} | {"customer_ltv": result(**frames, as_of=as_of)}
+    )
     kept.add_foreign_keys()
 
 
@@ -59,7 +66,7 @@ def delta(folder: Path, as_of: str) -> None:
         known["cents"] = (known.pop("total_amount").astype("float64") * 100).round()
         known["total_orders"] = known["total_orders"].astype("float64")
         known.update(activity(back["orders"], back["payments"]))
-        kept.stage(connection, "customer_ltv", result(known, as_of))
+        kept.stage(connection, "customer_ltv", value(known, as_of))
         kept.upsert(connection, "customer_ltv")
 
 
