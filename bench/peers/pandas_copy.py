@@ -10,12 +10,19 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
+WHOLE, AMOUNT, DAY, TEXT = (pd.ArrowDtype(kind) for kind in (pa.int64(), pa.float64(), pa.date32(), pa.string()))
+TYPES = {
+    **dict.fromkeys(["customer_id", "order_id", "payment_id", "total_orders"], WHOLE),
+    **dict.fromkeys(["price", "amount", "total_amount"], AMOUNT),
+    **dict.fromkeys(["date_of_birth", "order_date", "payment_date", "first_order_date", "last_order_date"], DAY),
+    **dict.fromkeys(["first_name", "last_name", "email", "country", "gender", "product"], TEXT),
+}
 DAYS = ["first_order_date", "last_order_date"]
 
 
 def read(source: Path | io.BytesIO) -> pd.DataFrame:
-    """Read CSV with Arrow's reader, which knows whole numbers, amounts, days and texts apart."""
-    return pd.read_csv(source, engine="pyarrow", dtype_backend="pyarrow")
+    """Read CSV with Arrow's reader, into Arrow's types."""
+    return pd.read_csv(source, engine="pyarrow", dtype_backend="pyarrow", dtype=TYPES)
 
 
 def lines(frame: pd.DataFrame) -> Iterator[memoryview]:
@@ -38,7 +45,7 @@ def activity(orders: pd.DataFrame, payments: pd.DataFrame) -> pd.DataFrame:
 def value(known: pd.DataFrame, as_of: str) -> Iterator[memoryview]:
     """What each customer is worth, as lines of CSV."""
     computed = in_pandas.value(known, as_of).reset_index()
-    yield from lines(computed.astype(dict.fromkeys(DAYS, pd.ArrowDtype(pa.date32()))))
+    yield from lines(computed.astype(dict.fromkeys(DAYS, DAY)))
 
 
 def result(customers: pd.DataFrame, orders: pd.DataFrame, payments: pd.DataFrame, as_of: str) -> Iterator[memoryview]:

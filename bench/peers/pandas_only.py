@@ -12,18 +12,18 @@ import pandas as pd
 
 def full(folder: Path, as_of: str) -> None:
     """Read everything, compute everything, replace the result."""
-    customers = pd.read_csv(folder / kept.FILES["customers"], dtype={"customer_id": "int64"})
+    customers = pd.read_csv(folder / kept.FILES["customers"], usecols=["customer_id"], dtype="int64")
     orders = pd.read_csv(
         folder / kept.FILES["orders"],
-        dtype={"order_id": "int64", "customer_id": "int64", "product": "str", "price": "float64"},
+        usecols=["order_id", "customer_id", "order_date"],
+        dtype={"order_id": "int64", "customer_id": "int64"},
         parse_dates=["order_date"],
         date_format="%Y-%m-%d",
     )
     payments = pd.read_csv(
         folder / kept.FILES["payments"],
-        dtype={"payment_id": "int64", "customer_id": "int64", "order_id": "int64", "amount": "float64"},
-        parse_dates=["payment_date"],
-        date_format="%Y-%m-%d",
+        usecols=["order_id", "amount"],
+        dtype={"order_id": "int64", "amount": "float64"},
     )
     known = in_pandas.activity(orders, payments).reindex(customers["customer_id"])
     result = in_pandas.value(known, as_of).reset_index()
