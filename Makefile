@@ -6,11 +6,11 @@ VENV := .venv
 RUN := $(VENV)/run.txt
 DEV := $(VENV)/dev.txt
 BENCH := $(VENV)/bench/bench.txt
-export DATA AS_OF UI_PORT
+export DATA AS_OF UI_PORT N TIMES PARTS
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test faults fuzz lint format psql ui migrate stop clean secrets
+.PHONY: help run test faults fuzz bench lint format psql ui migrate stop clean secrets
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ faults: $(DEV) ## run every test of faults: each fault against each task (make t
 fuzz: $(DEV) ## run 10,000 generated deliveries through the pipeline, on every core (SEED=<1 to 10>: 1,000 of them)
 	@printf '%s\n' $(or $(SEED),1 2 3 4 5 6 7 8 9 10) | xargs -P $$(getconf _NPROCESSORS_ONLN) -I '{}' \
 		env FUZZ_SEED='{}' FUZZ_DELIVERIES=1000 $(VENV)/bin/python -m pytest -q -s -p no:cacheprovider tests/test_fuzz.py
+
+bench: $(RUN) $(BENCH) ## measure the pipeline against COPY, other tools and itself (N=<orders> TIMES=3 PARTS="loads growth …")
+	@$(VENV)/bin/python bench/bench.py
 
 lint: $(DEV) ## check SQL, Python, types, migrations and the compose file
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

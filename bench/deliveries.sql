@@ -4,8 +4,8 @@
 -- Write: functions in a schema bench, in a database of the benchmark's own.
 --
 -- There are as many payments as orders and a tenth as many customers. Ids grow as things happen. Of ten orders eight
--- are paid once, one is paid twice or half refunded, one not at all. On day 1 every 200th row of each file is another,
--- and half a hundredth of each is new.
+-- are paid once, one is paid twice or refunded in half or whole, one not at all. On every later day each file has a
+-- 200th of its rows changed and as many new ones.
 
 CREATE SCHEMA bench;
 
@@ -16,8 +16,8 @@ COMMENT ON FUNCTION bench.draw(bigint, bigint) IS 'A number from 0 to 1 that loo
 
 CREATE FUNCTION bench.version(number bigint, known bigint, day integer) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN number > known OR number % 200 = 0 THEN day ELSE 0 END;
-COMMENT ON FUNCTION bench.version(bigint, bigint, integer) IS 'The day on which a row last changed, of as many as were known on day 0.';
+RETURN CASE WHEN number > known OR number % 200 = day % 200 THEN day ELSE 0 END;
+COMMENT ON FUNCTION bench.version(bigint, bigint, integer) IS 'The day, where a row is one of those that are new or changed on it; as many were known on day 0.';
 
 CREATE FUNCTION bench.customer_data(first bigint, last bigint, step bigint, day integer, orders bigint) RETURNS TABLE (
     customer_id bigint, first_name text, last_name text, email text, country text, gender text, date_of_birth date
@@ -61,7 +61,9 @@ AS $$
         paid.order_id,
         least(paid.order_date + (number % 3)::integer, date '2026-01-31' + day),
         round(
-            CASE WHEN number % 50 = 9 THEN -0.5 ELSE 1 END * paid.price + bench.version(number, orders, day), 2
+            CASE number % 100 WHEN 9 THEN -0.5 WHEN 59 THEN -1 ELSE 1 END * paid.price
+            + CASE number % 100 WHEN 59 THEN 0 ELSE bench.version(number, orders, day) END,
+            2
         )
     FROM generate_series(first, last, step) AS number
     CROSS JOIN LATERAL bench.order_data(

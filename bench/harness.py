@@ -1,5 +1,6 @@
 """What the benchmarks stand on: a server of their own, deliveries of any size, and whole runs of the DAG's tasks."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "dags"), str(ROOT / "ops")]
 
+import migrate  # noqa: E402
 import pipeline  # noqa: E402
 import psycopg  # noqa: E402
 import server  # noqa: E402
+import structlog  # noqa: E402
 
 SOURCES = {
     "customer_data": ["customer_id", "first_name", "last_name", "email", "country", "gender", "date_of_birth"],
@@ -28,6 +31,12 @@ SETTINGS = {
 }
 
 
+def quiet() -> None:
+    """Keep the tasks' own log lines out of what is printed."""
+    pipeline.tasks()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+
 @contextmanager
 def own_server(place: Path) -> Iterator[server.Server]:
     """A server under a folder, removed with everything in it when the block ends."""
@@ -38,46 +47,62 @@ def own_server(place: Path) -> Iterator[server.Server]:
                 connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
         made.stop()
         made.start()
+        migrate.make_roles(made.admin_url, made.url)
         yield made
     finally:
         made.remove()
 
 
 @contextmanager
-def own_database(made: server.Server, name: str) -> Iterator[str]:
+def own_database(made: server.Server, name: str, template: str = "template1") -> Iterator[str]:
     """A database of the server's, owned by the pipeline's login and dropped when the block ends; yields its URL."""
     with psycopg.connect(made.admin_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} OWNER ltv_pipeline")
+        connection.execute(f"CREATE DATABASE {name} OWNER ltv_pipeline TEMPLATE {template}")
         try:
             yield made.url.removesuffix("/warehouse") + f"/{name}"
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def write(made: server.Server, folder: Path, orders: int, parts: Callable[[int], list[tuple[int, ...]]]) -> Path:
+    """Write the three files: the rows first, last, step, day that `parts` names, given how many are known on day 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with psycopg.connect(made.admin_url.removesuffix("/warehouse") + "/postgres") as connection:
+        connection.execute((ROOT / "bench" / "deliveries.sql").read_text(encoding="utf-8"))
+        for source, columns in SOURCES.items():
+            with (folder / f"{source}.csv").open("wb") as file:
+                file.write(",".join(columns).encode() + b"\n")
+                for part in parts(orders // 10 if source == "customer_data" else orders):
+                    query = f"SELECT * FROM bench.{source}({', '.join(map(str, part))}, {orders})"
+                    with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as copy:
+                        for chunk in copy:
+                            file.write(chunk)
+        connection.rollback()
+    return folder
+
+
+def delta(made: server.Server, place: Path, orders: int, day: int) -> Path:
+    """Write what changed on a day, and what was new: a hundredth of each file; return the folder."""
+
+    def parts(known: int) -> list[tuple[int, ...]]:
+        new = known // 200
+        return [(day % 200 or 200, known, 200, day), (known + (day - 1) * new + 1, known + day * new, 1, day)]
+
+    return write(made, place / f"delta-{day}", orders, parts)
+
+
+def generate_first(made: server.Server, place: Path, orders: int) -> Path:
+    """Write the first delivery of a company with so many orders; return the folder."""
+    return write(made, place / f"full-{orders}", orders, lambda known: [(1, known, 1, 0)])
+
+
 def generate(made: server.Server, place: Path, orders: int) -> dict[str, Path]:
     """Write the deliveries of a company with so many orders: the first, and a day later the delta and the snapshot."""
-    url = made.admin_url.removesuffix("/warehouse") + "/postgres"
-    folders = {name: place / name for name in ("full", "delta", "snapshot")}
-    with psycopg.connect(url) as connection:
-        connection.execute((ROOT / "bench" / "deliveries.sql").read_text())
-        for source, columns in SOURCES.items():
-            known = orders // 10 if source == "customer_data" else orders
-            grown = known + known // 200
-            for name, numbers in {
-                "full": [(1, known, 1, 0)],
-                "delta": [(200, known, 200, 1), (known + 1, grown, 1, 1)],
-                "snapshot": [(1, grown, 1, 1)],
-            }.items():
-                folders[name].mkdir(parents=True, exist_ok=True)
-                with (folders[name] / f"{source}.csv").open("wb") as file:
-                    file.write(",".join(columns).encode() + b"\n")
-                    for part in numbers:
-                        query = f"SELECT * FROM bench.{source}({', '.join(map(str, part))}, {orders})"
-                        with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as copy:
-                            for chunk in copy:
-                                file.write(chunk)
-        connection.rollback()
-    return folders
+    return {
+        "full": generate_first(made, place, orders),
+        "delta": delta(made, place, orders, 1),
+        "snapshot": write(made, place / "snapshot", orders, lambda known: [(1, known + known // 200, 1, 1)]),
+    }
 
 
 def side_by_side(jobs: list[Callable[[], object]]) -> float:

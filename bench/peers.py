@@ -41,7 +41,6 @@ def kept_rows(connection: psycopg.Connection, schema: str) -> dict[str, tuple]:
 def expected(made: server.Server, folders: dict[str, Path]) -> dict[str, tuple[bytes, dict[str, tuple]]]:
     """What the pipeline publishes, and what it keeps, on the first day and on the second."""
     ours = {}
-    migrate.make_roles(made.admin_url, made.url)
     with harness.own_database(made, "pipeline") as url:
         migrate.migrate(url)
         for day, as_of in DAYS.items():
