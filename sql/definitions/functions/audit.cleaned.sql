@@ -5,8 +5,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN
         octet_length(value) > octet_length(null_tokens[1])
-        AND ascii(value) BETWEEN 33 AND 126
-        AND ascii(right(value, 1)) BETWEEN 33 AND 126
+        AND value COLLATE "C" >= '!' AND value COLLATE "C" < E'\u007F'
+        AND strpos(E' \t\r\n\f\u000B\u00A0\uFEFF', right(value, 1)) = 0
         THEN value
     WHEN upper(audit.bare(value)) = any(null_tokens) THEN NULL
     ELSE audit.bare(value)

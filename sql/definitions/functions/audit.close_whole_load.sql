@@ -1,4 +1,4 @@
--- audit.close_whole_load: bring back the indexes that audit.open_whole_load has taken away.
+-- audit.close_whole_load: bring back the indexes that audit.open_whole_load has taken away, and look at what the table holds.
 CREATE OR REPLACE FUNCTION audit.close_whole_load() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
@@ -8,4 +8,4 @@ BEGIN
         EXECUTE current_setting('ltv.indexes_taken_away');
     END IF;
 END $$;
-COMMENT ON FUNCTION audit.close_whole_load() IS 'Bring back the indexes that audit.open_whole_load has taken away.';
+COMMENT ON FUNCTION audit.close_whole_load() IS 'Bring back the indexes that audit.open_whole_load has taken away, and ANALYZE the table.';
