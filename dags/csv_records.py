@@ -6,13 +6,17 @@ Otherwise its first line is broken, and the next record starts with the next lin
 all lines up to the next quote.
 """
 
+import hashlib
 import re
 from collections import deque
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
-# A quote that is not closed within this many bytes is a stray one; a line without an end is cut after as many.
-MOST_BYTES = 1 << 24
+# A quote that is not closed within this many bytes is a stray one; a line that has as many is broken, and only its
+# beginning is kept.
+MOST_BYTES, KEPT_BYTES = 1 << 24, 1 << 20
+# As many are read at once.
+PIECE_BYTES = 1 << 16
 # PostgreSQL's names for encodings whose name Python spells otherwise.
 PYTHON_ENCODINGS = {"UTF8": "utf-8", "KOI8R": "koi8-r", "KOI8U": "koi8-u"}
 
@@ -48,13 +52,60 @@ def without_end(line: bytes) -> bytes:
     return line[:-2] if line.endswith(b"\r\n") else line[:-1] if line.endswith((b"\n", b"\r")) else line
 
 
+def too_long(size: int, sha256: str) -> str:
+    """Return the flaw of what has MOST_BYTES or more; whoever has the file can find it there by its sha256."""
+    return f"line too_long: {size} bytes, of which the first {KEPT_BYTES} are kept; the sha256 of all is {sha256}"
+
+
+class CutLine(bytes):
+    """The beginning of a line that is too long to be held, without an end; flaw says how long it was."""
+
+    flaw: str
+
+
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the stream's lines with their ends (LF, CRLF or CR), the overlong ones in pieces."""
-    while piece := stream.readline(MOST_BYTES):
-        if piece.endswith(b"\r"):
-            # The LF of a CRLF may be the first byte of the next piece.
-            piece += stream.readline(1)
-        yield from piece.splitlines(keepends=True)
+    """Yield the stream's lines with their ends (LF, CRLF or CR), those of MOST_BYTES or more as CutLine."""
+    parts: list[bytes] = []
+    size, digest = 0, None
+    for part in pieces(stream):
+        is_end = part.endswith((b"\n", b"\r"))
+        if is_end and not size and len(part) < MOST_BYTES:
+            yield part
+            continue
+        body = without_end(part)
+        size += len(body)
+        if digest:
+            digest.update(body)
+        else:
+            parts.append(part)
+            if size >= MOST_BYTES:
+                begun = without_end(b"".join(parts))
+                digest = hashlib.sha256(begun)
+                parts = [begun[:KEPT_BYTES]]
+        if is_end:
+            yield joined(parts, size, digest)
+            parts, size, digest = [], 0, None
+    if parts:
+        yield joined(parts, size, digest)
+
+
+def joined(parts: list[bytes], size: int, digest: Any) -> bytes:
+    """Return a line of its parts; as CutLine if they are but its beginning, and the digest that of all of it."""
+    if not digest:
+        return b"".join(parts)
+    cut = CutLine(parts[0])
+    cut.flaw = too_long(size, digest.hexdigest())
+    return cut
+
+
+def pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the stream in pieces that have at most one line end each, at their end, and no part of a CRLF."""
+    held = b""
+    while piece := held + stream.read(PIECE_BYTES):
+        # The LF of a CRLF may be the first byte of the next piece.
+        is_last = piece == held
+        held = b"\r" if piece.endswith(b"\r") and not is_last else b""
+        yield from (piece[:-1] if held else piece).splitlines(keepends=True)
 
 
 class Splitter:
@@ -71,13 +122,14 @@ class Splitter:
         field = rb'(?:"(?>[^"]|"")*"|[^"%b]*+)' % re.escape(self.delimiter)
         self.whole_fields = re.compile(rb"%b(?:%b%b)*+" % (field, re.escape(self.delimiter), field))
         self.again: deque[bytes] = deque()
-        self.is_new_line = True
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield every record and every broken line, in order; no byte of the stream is in none of them."""
+        """Yield every record and every broken line, in order; only of an overlong one is any byte in none of them."""
         while line := self.next_line():
             line_no = self.line_no
-            if line.count(b'"') % 2:
+            if isinstance(line, CutLine):
+                yield Record(line_no, line, line.flaw)
+            elif line.count(b'"') % 2:
                 yield self.quoted(line, line_no)
             else:
                 yield self.judged(without_end(line), line_no)
@@ -85,9 +137,7 @@ class Splitter:
     def next_line(self) -> bytes | None:
         """Return the next line, None at the end."""
         line = self.again.popleft() if self.again else next(self.lines, None)
-        if line:
-            self.line_no += self.is_new_line
-            self.is_new_line = line.endswith((b"\n", b"\r"))
+        self.line_no += line is not None
         return line
 
     def quoted(self, first: bytes, line_no: int) -> Record:
@@ -96,13 +146,15 @@ class Splitter:
         size, is_open = len(first), True
         while is_open and size < MOST_BYTES and (line := self.next_line()):
             more.append(line)
+            if isinstance(line, CutLine):
+                break
             size += len(line)
             is_open = line.count(b'"') % 2 == 0
         data = without_end(b"".join([first, *more]))
         record = self.judged(data, line_no)
         if is_open or (record.flaw and "_fields" in record.flaw) or not self.whole_fields.fullmatch(data):
             self.again.extendleft(reversed(more))
-            self.line_no, self.is_new_line = line_no, first.endswith((b"\n", b"\r"))
+            self.line_no = line_no
             return Record(line_no, without_end(first), "line open_quote: a quote is opened and not closed")
         return record
 
@@ -111,7 +163,7 @@ class Splitter:
         if not data:
             return Record(line_no, data, "line blank: nothing stands in it")
         if len(data) >= MOST_BYTES:
-            return Record(line_no, data, f"line too_long: {MOST_BYTES} bytes or more")
+            return Record(line_no, data[:KEPT_BYTES], too_long(len(data), hashlib.sha256(data).hexdigest()))
         if b"\0" in data:
             return Record(line_no, data, "line not_text: a NUL byte")
         if not data.isascii():

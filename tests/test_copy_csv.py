@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import server
 from conftest import ROOT
-from csv_records import MOST_BYTES
+from csv_records import KEPT_BYTES, MOST_BYTES
 from pipeline import begin
 from sql_files import SQL
 from support import COLUMNS, execute, fetch, rows_of, warehouse_of
@@ -366,7 +366,7 @@ def broken(url: str) -> list[tuple]:
         (
             GOOD + "x" * (MOST_BYTES + 6) + "\n" + GOOD,
             [2, 4],
-            [(3, "x" * MOST_BYTES, "line too_long"), (3, "xxxxxx", "line too_few_fields")],
+            [(3, "x" * KEPT_BYTES, "line too_long")],
         ),
     ],
     ids=[
@@ -407,6 +407,23 @@ def test_a_broken_line_is_set_aside_and_no_other(
     ]
     assert fetch(open_run, "SELECT loaded FROM audit.loads") == [(len(loaded(open_run)),)]
     assert "alice" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_row_at_the_bound_of_what_is_read_at_once_stays_whole(
+    end: str, open_run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import csv_records
+
+    monkeypatch.setattr(csv_records, "MOST_BYTES", 80)
+    monkeypatch.setattr(csv_records, "PIECE_BYTES", 64)
+    rows = [f"{number},1,1,2025-01-02,1234.50" for number in range(1, 100)]
+    # An overlong line whose end looks like a payment.
+    write(tmp_path / "payment_data.csv", HEADER + end.join([*rows, "broken", "x" * 80 + "777,1,1,2025-01-02,99999.00"]))
+    load(tmp_path)
+    assert loaded(open_run) == [(str(number), "1", "1", "2025-01-02", "1234.50") for number in range(1, 100)]
+    assert [rule for _, _, rule in broken(open_run)] == ["line too_few_fields", "line too_long"]
+    assert fetch(open_run, "SELECT records, loaded FROM audit.loads") == [(101, 99)]
 
 
 def test_a_blank_line_counts_each_time_and_is_kept_once(open_run: str, tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """The splitter behind the slow path: it loses no byte, and takes what COPY takes."""
 
+import hashlib
 import io
+import re
+from unittest.mock import patch
 
+import csv_records
 import psycopg
 import pytest
-from csv_records import MOST_BYTES, Splitter
+from csv_records import PIECE_BYTES, Splitter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +30,16 @@ PIECES = [
     b"1,x,y\n",
 ]
 FILES = st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join)
+# Lines that end in LF, CRLF or CR, most of them records, some with a quoted field of several lines.
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from([b"1,2,3", b"4,x,y", b'5,"a\rb\n",z', b'6,"q"",",z', b'7,"open', b"broken", b"8,2,"])
+        | st.integers(1, 60).map(lambda size: b"z" * size + b",9,9"),
+        st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    ).map(b"".join),
+    max_size=20,
+).map(b"".join)
+TOO_LONG = re.compile(r"line too_long: (\d+) bytes, .* sha256 of all is ([0-9a-f]{64})")
 
 
 def split(data: bytes, encoding: str = "UTF8") -> list[tuple]:
@@ -71,6 +85,61 @@ def test_no_byte_is_lost(data: bytes) -> None:
     assert rest == b""
 
 
+def small(most: int, piece: int):
+    """The same, at bounds that a test can reach at every offset."""
+    return patch.multiple(csv_records, MOST_BYTES=most, KEPT_BYTES=7, PIECE_BYTES=piece)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(data=LINES | FILES, most=st.integers(8, 70), piece=st.integers(1, 80))
+@example(data=b"1,2,3\r" * 9, most=8, piece=8)
+@example(data=b"x" * 30 + b"7,8,9\r\n1,2,3", most=16, piece=16)
+def test_no_line_is_cut_in_two_wherever_it_stands(data: bytes, most: int, piece: int) -> None:
+    with small(most, piece):
+        records = split(data)
+    rest = data
+    for _, record, flaw in records:
+        assert rest.startswith(record)
+        size = len(record)
+        if too_long := TOO_LONG.match(flaw or ""):
+            size = int(too_long[1])
+            assert size >= most
+            assert record == rest[:7]
+            assert too_long[2] == hashlib.sha256(rest[:size]).hexdigest()
+        elif flaw is None:
+            assert size < most
+            size += rest[size:].startswith(b",")
+        rest = rest[size:]
+        # A record and a broken line, kept whole or not, reach to a line end or to the end of the file.
+        end = re.match(rb"\r\n|\n|\r|\Z", rest)
+        assert end
+        rest = rest[end.end() :]
+    assert rest == b""
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=LINES | FILES, piece=st.integers(1, 80))
+def test_the_pieces_in_which_a_file_is_read_make_no_difference(data: bytes, piece: int) -> None:
+    whole = split(data)
+    with small(1000, piece):
+        assert split(data) == whole
+
+
+def test_what_stands_beyond_the_bound_of_an_overlong_line_is_no_record() -> None:
+    with small(64, 16):
+        ((number, record, flaw), good) = split(b"x" * 64 + b"777,1,99999.00\n1,2,3\n")
+    assert (number, record) == (2, b"xxxxxxx")
+    assert flaw.startswith("line too_long: 78 bytes, ")
+    assert good == (3, b"1,2,3", None)
+
+
+def test_a_row_across_a_bound_between_lone_crs_stays_whole() -> None:
+    rows = [b"%d,1,1234.50" % number for number in range(100, 140)]
+    for most in range(30, 60):
+        with small(most, most):
+            assert [record for _, record, _ in split(b"\r".join([*rows, b"broken"]))] == [*rows, b"broken"]
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=FILES)
 @example(data=b'1,say "hi" there,2\n')
@@ -95,7 +164,7 @@ def test_copy_takes_what_it_takes(data: bytes, db: psycopg.Connection) -> None:
 
 
 def test_a_crlf_on_the_edge_of_a_piece_is_one_line_end() -> None:
-    data = b"x" * (MOST_BYTES - 5) + b",a,b\r\n1,2,3\r\n"
+    data = b"x" * (PIECE_BYTES - 5) + b",a,b\r\n1,2,3\r\n"
     assert [number for number, _, _ in split(data)] == [2, 3]
 
 
