@@ -362,6 +362,20 @@ def test_the_same_day_may_run_again_with_corrections(warehouse: str, tmp_path: P
     ) == [(2, "UPDATE", Decimal(130), 2)]
 
 
+def test_sums_have_room_for_whatever_their_parts_may_be(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    deliver(
+        tmp_path,
+        customer_data=[customer(1)],
+        order_data=[[1, 1, "2025-01-01", "Ship", "999999999999.99"]],
+        payment_data=[[number, 1, 1, "2025-01-02", "999999999999.99"] for number in range(1, 10_102)],
+    )
+    run_pipeline(warehouse, tmp_path, "2026-01-31")
+    total = Decimal("999999999999.99") * 10_101
+    assert fetch(warehouse, "SELECT total_amount, avg_order_value FROM marts.customer_ltv") == [(total, total)]
+    assert fetch(warehouse, "SELECT ltv > total_amount * 0.9 FROM marts.customer_ltv") == [(True,)]
+
+
 def test_a_snapshot_removes_what_it_no_longer_holds(warehouse: str, tmp_path: Path) -> None:
     open_limits(warehouse)
     execute(warehouse, "UPDATE audit.sources SET kind = 'snapshot'")

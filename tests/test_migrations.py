@@ -154,6 +154,28 @@ def test_from_an_earlier_version_with_rows_in_its_tables(
     assert schema(cluster, url) == schema(cluster, fresh)
 
 
+def test_totals_are_widened_without_a_rewrite(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    with monkeypatch.context() as patched:
+        earlier = use(tmp_path, patched)
+        for path in MIGRATIONS:
+            if path.name >= "0010":
+                (earlier / "migrations" / path.name).unlink()
+        migrate.apply_migrations(url, is_encrypted=False)
+    files = """SELECT relname, pg_relation_filenode(oid) FROM pg_catalog.pg_class
+        WHERE relnamespace::regnamespace::text IN ('core', 'marts') AND relkind = 'r' ORDER BY 1"""
+    before = fetch(url, files)
+    migrate.migrate(url)
+    assert fetch(url, files) == before
+    assert fetch(
+        url,
+        """SELECT count(*), count(*) FILTER (WHERE numeric_precision = 24) FROM information_schema.columns
+        WHERE table_schema IN ('core', 'marts') AND column_name ~ 'total_amount|unpaid_amount|avg_order_value|ltv'""",
+    ) == [(8, 8)]
+
+
 def as_text(row: dict) -> dict[str, str]:
     return {column: json.dumps(value) for column, value in row.items()}
 

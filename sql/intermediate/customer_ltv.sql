@@ -50,9 +50,9 @@ observed AS (
 SELECT
     customers.customer_id,
     coalesce(observed.total_orders, 0) AS total_orders,
-    coalesce(observed.total_amount, 0)::numeric(18, 2) AS total_amount,
-    (observed.total_amount / observed.total_orders)::numeric(18, 2) AS avg_order_value,
-    coalesce(observed.total_amount * lifespan.years * 12 / observed.months, 0)::numeric(18, 2) AS ltv,
+    coalesce(observed.total_amount, 0)::numeric(24, 2) AS total_amount,
+    (observed.total_amount / observed.total_orders)::numeric(24, 2) AS avg_order_value,
+    coalesce(observed.total_amount * lifespan.years * 12 / observed.months, 0)::numeric(24, 2) AS ltv,
     observed.first_order_date,
     observed.last_order_date,
     coalesce(observed.total_orders * 12 / observed.months, 0)::numeric(14, 4) AS orders_per_year,
