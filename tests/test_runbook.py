@@ -193,6 +193,23 @@ def test_nothing_is_undone_beneath_an_open_run(url: str, tmp_path: Path) -> None
         undo(url, 1)
 
 
+def test_a_dead_run_is_closed_by_hand_as_the_hint_says(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    # What a kill -9 leaves.
+    execute(url, "INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('it''s dead', '2026-01-30', '')")
+    for refused in ("SELECT audit.undo_run(1, 'Ann', 'the wrong file')", "SELECT core.forget_customer(2)"):
+        with pytest.raises(psycopg.Error, match="open") as said:
+            execute(url, refused)
+        closing = said.value.diag.message_hint.partition("by hand: ")[2]
+        with psycopg.connect(url) as connection:
+            connection.execute(closing)
+            assert connection.execute("SELECT state, reason FROM audit.runs WHERE run_no = 2").fetchall() == [
+                ("failed", "by hand: why")
+            ]
+            connection.execute(refused)
+            connection.rollback()
+
+
 def test_what_is_no_longer_kept_cannot_be_undone(url: str, tmp_path: Path) -> None:
     run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
     run_pipeline(url, deliver(tmp_path, **SECOND), "2026-01-30", "second")

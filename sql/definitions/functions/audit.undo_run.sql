@@ -16,7 +16,8 @@ BEGIN
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
     IF last_run.state = 'open' THEN
         RAISE EXCEPTION 'run % is open: nothing can be undone beneath it', last_run.run_no
-            USING HINT = 'Wait until it has ended.';
+            USING HINT = 'Wait until it has ended; if its process is dead, close it by hand: '
+            || 'SELECT audit.fail_run(dag_run_id, ''by hand'', ''why'') FROM audit.runs WHERE state = ''open''';
     END IF;
     SELECT runs.* INTO undone
     FROM audit.runs

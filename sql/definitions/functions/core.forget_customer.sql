@@ -15,7 +15,8 @@ BEGIN
     PERFORM FROM audit.runs WHERE runs.run_no = (SELECT max(last_run.run_no) FROM audit.runs AS last_run) FOR UPDATE;
     IF EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open') THEN
         RAISE EXCEPTION 'a run is open: it may be copying what is to be forgotten'
-            USING HINT = 'Wait until it has ended.';
+            USING HINT = 'Wait until it has ended; if its process is dead, close it by hand: '
+            || 'SELECT audit.fail_run(dag_run_id, ''by hand'', ''why'') FROM audit.runs WHERE state = ''open''';
     END IF;
     INSERT INTO core.forgotten_customers (customer_id)
     VALUES (forget_customer.customer_id)
