@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseOperator, ObjectStoragePath
-from csv_records import Splitter, python_encoding
+from csv_records import MOST_BYTES, Splitter, python_encoding
 from in_run import CONN_ID, in_plain_words
 from psycopg import sql
 
@@ -256,7 +256,7 @@ class Delivery:
         )
 
     def copy(self, stream: IO[bytes], header: list[str], first_line_no: int) -> int | None:
-        """COPY the rest of the stream as it is; return the number of records, None if COPY refuses one of them."""
+        """COPY the rest of the stream as it is; return the number of records, None if one of them must be set aside."""
         self.connection.execute(
             sql.SQL("ALTER TABLE {} ALTER line_no RESTART WITH {}").format(self.table, sql.Literal(first_line_no))
         )
@@ -265,11 +265,26 @@ class Delivery:
                 with cursor.copy(self.statement(header)) as copy:
                     while chunk := stream.read(CHUNK_BYTES):
                         copy.write(chunk)
+                if self.has_overlong_field(header):
+                    raise psycopg.errors.ProgramLimitExceeded(f"a field has {MOST_BYTES} bytes or more")
                 return int(cursor.rowcount)
         except REFUSED as error:
             # Its context quotes the row; only the message may leave it.
-            self.log.warning("%s; the file is read again, line by line", error.diag.message_primary)
+            self.log.warning("%s; the file is read again, line by line", error.diag.message_primary or error)
             return None
+
+    def has_overlong_field(self, header: list[str]) -> bool:
+        """Whether a field of the table is longer than what the SQL behind it can work with: jsonb has a limit too."""
+        table = self.table.as_string()
+        # Without a look at any row: a long field stands outside of it.
+        (elsewhere,) = self.connection.execute(
+            "SELECT pg_relation_size(reltoastrelid) FROM pg_catalog.pg_class WHERE oid = %s::regclass", [table]
+        ).fetchone()
+        is_long = sql.SQL(" OR ").join(
+            sql.SQL("octet_length({}) >= {}").format(sql.Identifier(column), MOST_BYTES) for column in header
+        )
+        found = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(self.table, is_long)
+        return bool(elsewhere and self.connection.execute(found).fetchone()[0])
 
     def copy_apart(self, stream: IO[bytes], header: list[str], file: str, first_line_no: int) -> tuple[int, int, int]:
         """COPY the records of the stream that COPY takes, and set the broken lines aside.

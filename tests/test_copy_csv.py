@@ -426,6 +426,40 @@ def test_a_row_at_the_bound_of_what_is_read_at_once_stays_whole(
     assert fetch(open_run, "SELECT records, loaded FROM audit.loads") == [(101, 99)]
 
 
+@pytest.mark.parametrize(
+    ("body", "good", "flawed"),
+    [
+        (GOOD + "8,80,800,{},8\n" + GOOD, [2, 4], [3]),
+        (GOOD + "8,80,800,d,8,{}\n" + GOOD, [2, 4], [3]),
+        # Two stray quotes, far apart.
+        (GOOD + '8,80,800,d"x,8\n' + GOOD + '{}\n9,90,900,d"x,9\n' + GOOD, [2, 4, 7], [3, 5, 6]),
+    ],
+    ids=["declared", "undeclared", "swallowed"],
+)
+def test_a_field_that_no_jsonb_holds_costs_its_line_also_where_copy_takes_it(
+    body: str, good: list[int], flawed: list[int], open_run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import copy_csv
+    import csv_records
+
+    for module in (copy_csv, csv_records):
+        monkeypatch.setattr(module, "MOST_BYTES", 1 << 20)
+    header = HEADER.replace("\n", ",note\n") if "d,8,{}" in body else HEADER
+    rows = body.replace("7.00\n", "7.00,\n") if header is not HEADER else body
+    write(tmp_path / "payment_data.csv", header + rows.format("x" * (1 << 20)))
+    load(tmp_path)
+    assert [row[0] for row in loaded(open_run, with_lines=True)] == good
+    assert [number for number, _, _ in broken(open_run)] == flawed
+    assert sum("too_long" in rule for _, _, rule in broken(open_run)) == 1
+
+
+def test_long_fields_that_can_be_worked_with_are_taken_whole(open_run: str, tmp_path: Path) -> None:
+    write(tmp_path / "payment_data.csv", HEADER + GOOD + f"8,80,800,{'x' * (MOST_BYTES - 1)},8\n")
+    load(tmp_path)
+    assert fetch(open_run, "SELECT max(length(payment_date)) FROM raw.payment_data") == [(MOST_BYTES - 1,)]
+    assert broken(open_run) == []
+
+
 def test_a_blank_line_counts_each_time_and_is_kept_once(open_run: str, tmp_path: Path) -> None:
     write(tmp_path / "payment_data.csv", HEADER + GOOD + "\n\n" + GOOD)
     load(tmp_path)
