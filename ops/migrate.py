@@ -20,6 +20,8 @@ from psycopg.types.json import Jsonb
 sys.path.append(str(server.ROOT / "dags"))
 from sql_files import SQL, deployed_fingerprint
 
+# What libpq would take from whoever calls, over the head of the login's own settings.
+NOT_OURS = ("PGDATESTYLE", "PGTZ", "PGOPTIONS", "PGCLIENTENCODING", "PGGEQO")
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('make migrate', 0))"
 
 
@@ -46,7 +48,12 @@ def in_full(url: str) -> str:
 
 
 def warehouse() -> tuple[str, str | None]:
-    """Return the URLs of the pipeline's login and of the administrator's, starting the embedded server if need be."""
+    """Return the URLs of the pipeline's login and of the administrator's, starting the embedded server if need be.
+
+    From here on, sessions have the settings of their logins and none of this process's environment.
+    """
+    for name in NOT_OURS:
+        os.environ.pop(name, None)
     if url := os.environ.get("DATABASE_URL"):
         admin_url = os.environ.get("ADMIN_DATABASE_URL")
         return in_full(url), in_full(admin_url) if admin_url else None
@@ -57,7 +64,7 @@ def warehouse() -> tuple[str, str | None]:
 def make_roles(admin_url: str, url: str) -> None:
     """Make the roles, and give the pipeline's login the password that its URL has."""
     login = conninfo_to_dict(url)
-    with psycopg.connect(admin_url) as connection:
+    with psycopg.connect(admin_url, client_encoding="UTF8") as connection:
         connection.execute(ONE_AT_A_TIME)
         connection.execute((SQL / "admin" / "roles.sql").read_text())
         # A verifier, not the password: a statement may end up in the server's log.
@@ -155,7 +162,7 @@ def migrate(url: str, admin_url: str | None = None) -> None:
     """
     if admin_url:
         make_roles(admin_url, url)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as connection:
         if connection.info.server_version < 180000:
             raise SystemExit(
                 f"make migrate: PostgreSQL 18 or later is needed; this is {connection.info.server_version}"

@@ -376,6 +376,21 @@ def test_sums_have_room_for_whatever_their_parts_may_be(warehouse: str, tmp_path
     assert fetch(warehouse, "SELECT ltv > total_amount * 0.9 FROM marts.customer_ltv") == [(True,)]
 
 
+@pytest.mark.parametrize("style", ["German", "SQL,DMY", "Postgres,MDY"])
+def test_a_day_is_a_day_whatever_the_sessions_date_style(style: str, warehouse: str, tmp_path: Path) -> None:
+    deliver(
+        tmp_path,
+        customer_data=[customer(1)],
+        order_data=[[1, 1, "2025-01-12", "Ship", "10"]],
+        payment_data=[[1, 1, 1, "2025-01-12", "10"], [2, 1, 1, "2023-01-1Z", "5"]],
+    )
+    open_limits(warehouse)
+    # As PGDATESTYLE does, over the head of the role's own setting.
+    run_pipeline(f"{warehouse}?options=-cDateStyle%3D{style}", tmp_path, "2026-01-31")
+    assert fetch(warehouse, "SELECT order_date FROM core.orders") == [(date(2025, 1, 12),)]
+    assert fetch(warehouse, "SELECT line_no, rule FROM audit.rejected_rows") == [(3, "payment_date not_a_day")]
+
+
 def test_a_snapshot_removes_what_it_no_longer_holds(warehouse: str, tmp_path: Path) -> None:
     open_limits(warehouse)
     execute(warehouse, "UPDATE audit.sources SET kind = 'snapshot'")

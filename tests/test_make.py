@@ -87,6 +87,33 @@ def test_psql_on_a_server_without_a_warehouse_says_what_comes_first(
         runpy.run_path(str(ROOT / "ops" / "psql.py"), run_name="__main__")
 
 
+FOREIGN = {
+    "PGDATESTYLE": "German",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGOPTIONS": "-c datestyle=SQL,DMY -c statement_timeout=1ms",
+    "PGTZ": "Asia/Tokyo",
+}
+
+
+def test_settings_of_whoever_calls_are_not_the_sessions(warehouse: str) -> None:
+    shown = "show datestyle; show client_encoding; show timezone; select date '2026-01-31'"
+    with psycopg.connect(warehouse, autocommit=True) as connection:
+        migrate.apply_definitions(connection)
+    code, out, err = make("-s", "psql", send=shown, DATABASE_URL=warehouse, **FOREIGN)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[::3] == ["ISO, YMD", "2026-01-31"]
+    assert not {"LATIN1", "Asia/Tokyo"} & set(out.splitlines())
+    code, _, err = make("-s", "migrate", DATABASE_URL=warehouse, **FOREIGN)
+    assert (code, err) == (0, "")
+
+
+def test_migrations_are_sent_as_what_they_are_written_in(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in FOREIGN.items():
+        if name != "PGOPTIONS":
+            monkeypatch.setenv(name, value)
+    migrate.migrate(warehouse)
+
+
 @pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "8080; id"])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     code, _, err = make("ui", UI_PORT=port)

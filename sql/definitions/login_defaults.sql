@@ -16,6 +16,6 @@ BEGIN
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET work_mem = ''64MB''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET maintenance_work_mem = ''256MB''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET jit = ''off''', session_user, current_database());
-    -- audit.is_day compares a day with the text that it came from.
+    -- How a sentence writes a day.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET DateStyle = ''ISO, YMD''', session_user, current_database());
 END $$;
