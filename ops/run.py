@@ -5,11 +5,14 @@ The exit code is 0 only if the run has published.
 """
 
 import fcntl
+import io
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import airflow_home
@@ -37,6 +40,33 @@ NEXT = """Next:
 """
 
 
+class Screen(io.FileIO):
+    """Standard output, and the log from when that takes nothing more: what cannot be printed does not end a run."""
+
+    def __init__(self, log: int) -> None:
+        """Take standard output as it is now; the log is a file descriptor."""
+        super().__init__(os.dup(1), "w")
+        self.log = log
+
+    def write(self, data: Any) -> int:
+        """Write the bytes, or what of them can be; raise nothing."""
+        with suppress(OSError):
+            return super().write(data)
+        with suppress(OSError):
+            os.dup2(self.log, self.fileno())
+            return super().write(data)
+        return len(data)
+
+
+def fill_gaps() -> None:
+    """Take the place of standard streams that the caller has closed: the next file would get their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # Nothing can be written to it, which Screen notices.
+            os.dup2(os.open(os.devnull, os.O_RDONLY), number)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))
+
+
 def show(console: Console, connection: psycopg.Connection, dag_run_id: str) -> None:
     """Print the summary of the run."""
     run_no = connection.execute("SELECT run_no FROM audit.runs WHERE dag_run_id = %s", [dag_run_id]).fetchone()
@@ -56,6 +86,7 @@ def show(console: Console, connection: psycopg.Connection, dag_run_id: str) -> N
 
 def main() -> int:
     """Run the DAG; return the exit code."""
+    fill_gaps()
     began = time.monotonic()
     as_of = os.environ.get("AS_OF") or None
     try:
@@ -63,8 +94,11 @@ def main() -> int:
             raise ValueError
     except ValueError:
         raise SystemExit(f"AS_OF={as_of} is no day: write it YYYY-MM-DD") from None
-    console = Console(file=os.fdopen(os.dup(1), "w"))
-    console.width = max(console.width, 130)
+    data = os.environ.get("DATA", "")
+    try:
+        data.encode()
+    except UnicodeEncodeError:
+        raise SystemExit(f"DATA={data!a} is no UTF-8: give the folder another name") from None
     LOG.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(LOG.with_name("lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -72,20 +106,26 @@ def main() -> int:
     except BlockingIOError:
         raise SystemExit("Another make run is at work here: wait until it has ended.") from None
     url = airflow_home.prepare(airflow_home.RUN_HOME)
-    if data := os.environ.get("DATA"):
+    if data:
         os.environ["AIRFLOW_VAR_LTV_SOURCE"] = data if "://" in data else str(Path(data).resolve())
 
     # Airflow's own words go to a file: the lines of Progress are for the person.
     log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    screen = io.TextIOWrapper(io.BufferedWriter(Screen(log)), sys.stdout.encoding, "backslashreplace")
+    console = Console(file=screen)
+    console.width = max(console.width, 130)
     sys.stdout.flush()
     os.dup2(log, 1)
     os.dup2(log, 2)
+    # Whatever the terminal's encoding is, the log has room for every letter.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     from airflow.sdk.listener import get_listener_manager
     from customer_ltv import dag
     from progress import Progress
 
     progress = Progress(console, url)
     get_listener_manager().add_listener(progress)  # type: ignore[no-untyped-call]
+    published = None
     try:
         with patch("time.sleep", progress.sleep):
             run = dag.test(run_conf={"as_of": as_of})
@@ -98,8 +138,9 @@ def main() -> int:
                 return 1
             show(console, connection, run.run_id)
     except Exception as error:
-        console.print(f"\nNot published: {error}. Airflow's own log: {LOG}", style="bold red", markup=False)
-        return 1
+        outcome = "Published, and not shown" if published else "Not published"
+        console.print(f"\n{outcome}: {error}. Airflow's own log: {LOG}", style="bold red", markup=False)
+        return 0 if published else 1
     console.print(
         f"\nPublished: marts.customer_ltv as of {published[0]}, in {time.monotonic() - began:.0f} s.",
         style="bold green",

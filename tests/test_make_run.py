@@ -3,9 +3,11 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import run
 from conftest import ROOT
 from support import fetch
 
@@ -55,11 +57,37 @@ def test_a_failing_check_is_shown_with_its_file_and_ends_in_an_error(warehouse: 
     assert fetch(warehouse, "SELECT state, reason IS NOT NULL FROM audit.runs") == [("failed", True)]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("output", ["/dev/full", "a reader that has gone", "closed"])
+def test_what_cannot_be_printed_does_not_end_a_run(output: str, warehouse: str) -> None:
+    command = [sys.executable, "ops/run.py"]
+    read, write = os.pipe()
+    os.close(read)
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - no file
+        done = subprocess.run(
+            ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command] if output == "closed" else command,
+            cwd=ROOT,
+            # An encoding that has no word for some of what is printed.
+            env={**os.environ, "DATABASE_URL": warehouse, "AS_OF": "2026-01-31", "PYTHONIOENCODING": "ascii"},
+            stdin=subprocess.DEVNULL,
+            stdout=full if output == "/dev/full" else write,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert fetch(warehouse, "SELECT state FROM audit.runs") == [("published",)]
+    assert "Published: marts.customer_ltv as of 2026-01-31" in run.LOG.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
         ({"AS_OF": "banana"}, "AS_OF=banana is no day: write it YYYY-MM-DD"),
         ({"AS_OF": "2026-02-30"}, "AS_OF=2026-02-30 is no day"),
+        ({"DATA": "/caf\udce9"}, "DATA='/caf\\udce9' is no UTF-8"),
         ({"DATABASE_URL": "postgresql://a:S3cr%t@127.0.0.1/x"}, "DATABASE_URL is no postgresql://"),
         ({"DATABASE_URL": "postgresql://a:S3cr@127.0.0.1:1/x"}, "The warehouse cannot be used: "),
     ],
