@@ -25,7 +25,7 @@ FLAWS = ("{0},7\n", '{0},"7,3,2026-01-01,5\n', "\n", "{0},1,2,3,4,5,6\n")
 def write(folder: Path, broken: int) -> Path:
     """Write payment_data.csv with so many broken lines among its good ones; return the folder."""
     folder.mkdir()
-    with (folder / "payment_data.csv").open("w") as file:
+    with (folder / "payment_data.csv").open("w", encoding="utf-8") as file:
         file.write("payment_id,customer_id,order_id,payment_date,amount\n")
         for number in range(LINES):
             if broken and number % (LINES // broken) == 0:

@@ -23,6 +23,6 @@ def deployed_fingerprint() -> str:
 
 def header(path: Path) -> str:
     """Return the comment at the top of a SQL file, without its dashes: what the file is for."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     end = next((number for number, line in enumerate(lines) if not line.startswith("--")), len(lines))
     return "\n".join(line.removeprefix("--").strip() for line in lines[:end])

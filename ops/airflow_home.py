@@ -35,6 +35,9 @@ def settings(warehouse_url: str, home: Path) -> dict[str, str]:
 def prepare(home: Path) -> str:
     """Make warehouse and metadata database ready, set the environment, and return the warehouse's URL.
 
+    What the environment says of another Airflow, its database, its secrets, its logs, is not for this one; how its
+    scheduler works may be said.
+
     Raises SystemExit with a sentence when one of them cannot be had.
     """
     try:
@@ -42,19 +45,23 @@ def prepare(home: Path) -> str:
         migrate.migrate(url, admin_url)
     except psycopg.Error as error:
         raise SystemExit(f"The warehouse cannot be used: {error}") from None
+    for name in list(os.environ):
+        if name == "AIRFLOW_CONFIG" or (name.startswith("AIRFLOW__") and not name.startswith("AIRFLOW__SCHEDULER__")):
+            del os.environ[name]
     os.environ.update(settings(url, home))
-    lock = (server.ROOT / "requirements" / "run.txt").read_text()
+    lock = (server.ROOT / "requirements" / "run.txt").read_text(encoding="utf-8")
     # The lock that the metadata database was made for.
     ready = home / "ready"
-    if not ready.exists() or ready.read_text() != lock:
+    if not ready.exists() or ready.read_text(encoding="utf-8") != lock:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         done = subprocess.run(
             [Path(sys.executable).with_name("airflow"), "db", "migrate"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         if done.returncode:
             raise SystemExit(f"airflow db migrate: {done.stderr[-2000:]}")
-        ready.write_text(lock)
+        ready.write_text(lock, encoding="utf-8")
     return url

@@ -66,7 +66,7 @@ def make_roles(admin_url: str, url: str) -> None:
     login = conninfo_to_dict(url)
     with psycopg.connect(admin_url, client_encoding="UTF8") as connection:
         connection.execute(ONE_AT_A_TIME)
-        connection.execute((SQL / "admin" / "roles.sql").read_text())
+        connection.execute((SQL / "admin" / "roles.sql").read_text(encoding="utf-8"))
         # A verifier, not the password: a statement may end up in the server's log.
         verifier = connection.pgconn.encrypt_password(
             str(login["password"]).encode(), str(login["user"]).encode(), b"scram-sha-256"
@@ -95,7 +95,8 @@ def apply_migrations(url: str, is_encrypted: bool) -> None:
         ],
         env={"DATABASE_URL": url, "PATH": os.environ.get("PATH", "")},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode:
@@ -150,7 +151,7 @@ def apply_files(connection: psycopg.Connection, paths: list[Path]) -> None:
     """Run SQL files; raise SystemExit with the name of the one that fails."""
     for path in paths:
         try:
-            connection.execute(path.read_text())
+            connection.execute(path.read_text(encoding="utf-8"))
         except psycopg.Error as error:
             raise SystemExit(f"make migrate: {path.relative_to(SQL.parent)}: {error}") from None
 

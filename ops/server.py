@@ -159,7 +159,7 @@ def create(local: Path) -> Server:
         admin_password=secrets.token_urlsafe(24),
         pipeline_password=secrets.token_urlsafe(24),
     )
-    with tempfile.NamedTemporaryFile("w", dir=folder) as password:
+    with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8") as password:
         if os.geteuid() == 0:
             os.chown(password.name, NOBODY, NOBODY)
         password.write(server.admin_password)
@@ -178,9 +178,9 @@ def create(local: Path) -> Server:
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
         )
-    with (server.data / "postgresql.conf").open("a") as settings:
+    with (server.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
         settings.write(SETTINGS.format(port=port))
-    with os.fdopen(os.open(server.state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as state:
+    with os.fdopen(os.open(server.state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as state:
         json.dump(asdict(server), state)
     server.start()
     return server
@@ -189,7 +189,7 @@ def create(local: Path) -> Server:
 def find(local: Path = LOCAL) -> Server | None:
     """Return the cluster that `local` remembers, or None."""
     with contextlib.suppress(FileNotFoundError):
-        server = Server(**json.loads((local / "postgres.json").read_text()))
+        server = Server(**json.loads((local / "postgres.json").read_text(encoding="utf-8")))
         if server.data.exists():
             return server
         print(f"The database in {server.folder} is gone; a new one is made.", file=sys.stderr)

@@ -75,7 +75,7 @@ def main() -> int:
     processes: list[subprocess.Popen[bytes]] = []
     print("Airflow is starting ...", flush=True)
     try:
-        with os.fdopen(os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
+        with os.fdopen(os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as log:
             for arguments in PROCESSES:
                 process = subprocess.Popen(
                     [airflow, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -87,7 +87,7 @@ def main() -> int:
         is_announced = False
         while all(process.poll() is None for process in processes):
             if not is_announced and is_healthy(address):
-                password = json.loads(PASSWORDS.read_text())["admin"]
+                password = json.loads(PASSWORDS.read_text(encoding="utf-8"))["admin"]
                 print(f"Airflow:  {address}\nLogin:    admin\nPassword: {password}", flush=True)
                 print("The daily schedule is on. Stop with Ctrl-C.", flush=True)
                 is_announced = True

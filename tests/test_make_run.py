@@ -82,6 +82,20 @@ def test_what_cannot_be_printed_does_not_end_a_run(output: str, warehouse: str) 
     assert "Published: marts.customer_ltv as of 2026-01-31" in run.LOG.read_text(encoding="utf-8")
 
 
+def test_an_airflow_that_the_environment_knows_is_left_alone(warehouse: str, tmp_path: Path) -> None:
+    (tmp_path / "airflow.cfg").write_text(f"[database]\nsql_alchemy_conn = sqlite:///{tmp_path}/configured.db\n")
+    done = make_run(
+        warehouse,
+        AS_OF="2026-01-31",
+        AIRFLOW_CONFIG=tmp_path / "airflow.cfg",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{tmp_path}/theirs.db",
+        AIRFLOW__SECRETS__BACKEND="their.Vault",
+        AIRFLOW__CORE__EXECUTOR="their.Executor",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["airflow.cfg"]
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
