@@ -7,6 +7,7 @@ import pytest
 import server
 from conftest import database_url
 from pipeline import CheckFailedError, run_pipeline
+from psycopg.types.json import Jsonb
 from support import customer, deliver, execute, fetch, open_limits, rows_of
 
 KEPT = """SELECT to_jsonb(kept) FROM core.{table} AS kept ORDER BY 1"""
@@ -167,6 +168,113 @@ def test_an_undo_leaves_the_corrections_of_a_person_alone(url: str, tmp_path: Pa
     run_pipeline(url, deliver(tmp_path / "good", **FIRST), "2026-01-30", "third")
     assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("100.00",)]
     assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE rule = 'line waits'") == [(1,)]
+
+
+GOOD = {
+    "customer_data": [customer(1), customer(2)],
+    "order_data": [[1, 1, "2025-01-01", "Phone", "10"], [2, 2, "2025-01-01", "Phone", "20"]],
+    "payment_data": [[1, 1, 1, "2025-01-02", "10"], [2, 2, 2, "2025-01-02", "20"]],
+}
+BAD_PRICE = {**GOOD, "order_data": [[1, 1, "2025-01-01", "Phone", "abc"], GOOD["order_data"][1]]}
+WITHOUT_ORDER_1 = {**GOOD, "order_data": GOOD["order_data"][1:]}
+
+
+def more(**lines: list) -> dict[str, list]:
+    """A good delivery with some lines more."""
+    return {source: [*rows, *lines.get(source, [])] for source, rows in GOOD.items()}
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_of_two_equal_corrections_an_undo_reopens_one(closed: bool, url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "good", **GOOD), "2026-01-01", "1")
+    bad = deliver(tmp_path / "bad", **BAD_PRICE)
+    run_pipeline(url, bad, "2026-01-02", "2")
+    correct = 'SELECT audit.replay(%s, \'{"price": "15"}\', true)'
+    execute(url, correct, [open_rejects(url)["price not_an_amount"]])
+    run_pipeline(url, bad, "2026-01-03", "3")
+    execute(url, correct, [open_rejects(url)["price not_an_amount"]])
+    if closed:
+        execute(url, "UPDATE audit.rejected_rows SET released_run_no = 3 WHERE rule = 'line waits'")
+    undo(url, 3)
+    assert fetch(
+        url,
+        """SELECT count(*), bool_and(released_run_no IS NULL AND superseded_run_no IS NULL)
+            FILTER (WHERE rejected_row_id = (SELECT max(rejected_row_id) FROM audit.rejected_rows))
+        FROM audit.rejected_rows WHERE rule = 'line waits'""",
+    ) == [(2, True)]
+    assert fetch(url, "SELECT fields ->> 'price' FROM audit.waiting_rows") == [("15",)]
+
+
+def test_a_run_that_began_twice_is_undone_to_the_last_row(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **GOOD), "2026-01-01", "1")
+    before = core(url), mart(url), waiting(url)
+    execute(url, "UPDATE audit.sources SET max_total_change = 0")
+    first = more(order_data=[[1, 2, "2025-01-01", "X", "7"], [9, 1, "2025-01-01", "N", "1"]])
+    first["payment_data"] = [*first["payment_data"], [9, 1, 9, "2025-01-02", "900"]]
+    with pytest.raises(CheckFailedError, match="total_near_the_published"):
+        run_pipeline(url, deliver(tmp_path / "2", **first), "2026-01-02", "2")
+    open_limits(url)
+    second = more(order_data=[[1, 1, "2025-01-01", "Y", "8"], [9, 2, "2025-01-01", "N", "3"]])
+    second["payment_data"] = [*second["payment_data"], [9, 2, 9, "2025-01-02", "800"]]
+    run_pipeline(url, deliver(tmp_path / "3", **second), "2026-01-02", "2")
+    undo(url, 2)
+    assert (core(url), mart(url), waiting(url)) == before
+    # It can never be undone again.
+    assert fetch(url, "SELECT count(*) FROM audit.replaced_rows WHERE run_no = 2") == [(0,)]
+
+
+def test_after_two_undos_the_mart_names_the_publish_whose_numbers_it_has(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **GOOD), "2026-01-01", "1")
+    before = mart(url)
+    wrong = deliver(tmp_path / "2", **more(payment_data=[[3, 1, 1, "2025-03-01", "7"]]))
+    run_pipeline(url, tmp_path / "1", "2026-01-05", "2")
+    for run_no, name in ((3, "3"), (5, "3 again")):
+        run_pipeline(url, wrong, "2026-01-06", name)
+        undo(url, run_no)
+        assert mart(url) == before
+
+
+def test_an_undo_reopens_no_row_that_a_person_has_corrected(url: str, tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "1", **more(order_data=[[5, 999, "2025-01-01", "Old", "5"]]))
+    run_pipeline(url, folder, "2026-01-01", "1")
+    run_pipeline(url, folder, "2026-01-02", "2")
+    corrected = open_rejects(url)["customer_id waits"]
+    execute(url, 'SELECT audit.replay(%s, \'{"order_id": "6", "customer_id": "1"}\')', [corrected])
+    ((number, closed_by),) = fetch(
+        url,
+        """SELECT correction.rejected_row_id, corrected.closed_by
+        FROM audit.rejected_rows AS corrected, audit.rejected_rows AS correction
+        WHERE corrected.rejected_row_id = %s AND correction.rule = 'line waits'""",
+        [corrected],
+    )
+    assert closed_by == f"corrected as row {number}"
+    undo(url, 2)
+    assert open_rejects(url) == {"line waits": number}
+    run_pipeline(url, deliver(tmp_path / "3", **more(customer_data=[customer(999)])), "2026-01-03", "3")
+    assert fetch(url, "SELECT order_id, customer_id FROM core.orders WHERE order_id > 2") == [(6, 1)]
+
+
+def test_a_correction_waits_again_when_the_run_that_took_it_is_undone(url: str, tmp_path: Path) -> None:
+    bad = deliver(tmp_path / "1", **BAD_PRICE)
+    run_pipeline(url, bad, "2026-01-01", "1")
+    execute(url, "UPDATE audit.sources SET max_reject_share = 0")
+    with pytest.raises(CheckFailedError):
+        run_pipeline(url, bad, "2026-01-02", "2")
+    # Seen last by the run that takes the correction when it begins again.
+    execute(url, 'SELECT audit.replay(%s, \'{"price": "15"}\')', [open_rejects(url)["price not_an_amount"]])
+    open_limits(url)
+    right = deliver(tmp_path / "2", **WITHOUT_ORDER_1)
+    run_pipeline(url, right, "2026-01-02", "2")
+    undo(url, 2)
+    run_pipeline(url, right, "2026-01-02", "3")
+    assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("15.00",)]
+
+
+def test_the_rejects_of_the_day_are_there_after_an_undo_too(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **GOOD), "2026-01-01", "1")
+    run_pipeline(url, deliver(tmp_path / "2", **BAD_PRICE), "2026-01-02", "2")
+    undo(url, 2)
+    assert fetch(url, "SELECT rule, rows_set_aside FROM audit.rejections_today") == [("price not_an_amount", 1)]
 
 
 def test_an_undone_night_can_begin_again(url: str, tmp_path: Path) -> None:
@@ -344,6 +452,17 @@ def test_a_correction_that_does_not_do_is_refused(
         execute(url, "SELECT audit.replay(%s, %s)", [open_rejects(url).get(rule, 0), corrected])
 
 
+@pytest.mark.parametrize("number", ["A2", "99999999999999999999", "NaN", "", None])
+def test_a_correction_may_name_what_is_no_number(number: str | None, url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
+    correction = Jsonb({"order_id": number, "customer_id": number})
+    execute(url, "SELECT audit.replay(%s, %s)", [open_rejects(url)["price not_an_amount"], correction])
+    run_pipeline(url, tmp_path, "2026-01-29", "second")
+    assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE column_name = 'order_id' AND NOT is_waiting") == [
+        (1,)
+    ]
+
+
 def test_of_two_corrections_of_one_key_the_newer_wins(url: str, tmp_path: Path) -> None:
     bad = {
         **BAD,
@@ -373,6 +492,74 @@ def test_a_correction_does_not_take_the_place_of_a_newer_row_unasked(url: str, t
         "3",
     )
     assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("1200.00",)]
+
+
+@pytest.mark.parametrize("since", ["in the same run", "in a later one"])
+@pytest.mark.parametrize(
+    ("source", "bad", "rule", "correction"),
+    [
+        ("customer_data", customer(1, email="ann at"), "email not_an_address", '{"email": "ann@example.com"}'),
+        ("order_data", [" 1", 1, "2025-01-01", "Phone", "abc"], "price not_an_amount", '{"price": "1"}'),
+        ("payment_data", [1, 1, 1, "2025-01-02", "oops"], "amount not_an_amount", '{"amount": "1"}'),
+    ],
+)
+def test_a_correction_is_refused_where_core_has_a_row_that_came_since(
+    source: str, bad: list, rule: str, correction: str, since: str, url: str, tmp_path: Path
+) -> None:
+    if since == "in the same run":
+        run_pipeline(url, deliver(tmp_path, **more(**{source: [bad]})), "2026-01-01", "1")
+    else:
+        run_pipeline(url, deliver(tmp_path, **{**GOOD, source: [bad, GOOD[source][1]]}), "2026-01-01", "1")
+        run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-02", "2")
+    number = open_rejects(url)[rule]
+    with pytest.raises(psycopg.Error, match="has a row of that key that came since"):
+        execute(url, "SELECT audit.replay(%s, %s)", [number, correction])
+    execute(url, "SELECT audit.replay(%s, %s, true)", [number, correction])
+
+
+def test_a_correction_is_refused_where_a_newer_row_of_its_key_waits(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **more(order_data=[[5, 1, "2025-01-01", "Old", "x"]])), "2026-01-01", "1")
+    run_pipeline(url, deliver(tmp_path, **more(order_data=[[5, 999, "2025-02-02", "New", "55"]])), "2026-01-02", "2")
+    waits, number = (open_rejects(url)[rule] for rule in ("customer_id waits", "price not_an_amount"))
+    with pytest.raises(psycopg.Error, match=f"row {waits} of that key came since and waits"):
+        execute(url, 'SELECT audit.replay(%s, \'{"price": "1"}\')', [number])
+    execute(url, 'SELECT audit.replay(%s, \'{"price": "1"}\', overwrite => true)', [number])
+    # One that waited before is no newer row.
+    run_pipeline(url, deliver(tmp_path, **more(order_data=[[6, 999, "2025-02-02", "Old", "66"]])), "2026-01-03", "3")
+    run_pipeline(url, deliver(tmp_path, **more(order_data=[[6, 1, "2025-02-02", "New", "x"]])), "2026-01-04", "4")
+    execute(url, 'SELECT audit.replay(%s, \'{"price": "6"}\')', [open_rejects(url)["price not_an_amount"]])
+
+
+def test_a_row_that_waits_can_be_given_up(url: str, tmp_path: Path) -> None:
+    waits = deliver(tmp_path / "1", **more(order_data=[[5, 999, "2025-01-01", "Old", "5"]]))
+    run_pipeline(url, deliver(tmp_path / "0", **GOOD), "2026-01-01", "0")
+    run_pipeline(url, waits, "2026-01-01", "1")
+    number = open_rejects(url)["customer_id waits"]
+    for arguments, refused in {
+        (number, " ", "why"): "a row is given up with a signature and a reason",
+        (number, "Ann", None): "a row is given up with a signature and a reason",
+        (0, "Ann", "why"): "no row 0 waits",
+    }.items():
+        with pytest.raises(psycopg.Error, match=refused):
+            execute(url, "SELECT audit.give_up(%s, %s, %s)", arguments)
+    execute(url, "SELECT audit.give_up(%s, 'Ann', 'a test order')", [number])
+    assert waiting(url) == []
+    assert fetch(
+        url, "SELECT superseded_run_no, closed_by FROM audit.rejected_rows WHERE rejected_row_id = %s", [number]
+    ) == [(2, "given up by Ann: a test order")]
+    with pytest.raises(psycopg.Error, match=f"no row {number} waits"):
+        execute(url, "SELECT audit.give_up(%s, 'Ann', 'again')", [number])
+    undo(url, 2)
+    assert waiting(url) == []
+    run_pipeline(url, deliver(tmp_path / "2", **more(customer_data=[customer(999)])), "2026-01-02", "2")
+    assert fetch(url, "SELECT count(*) FROM core.orders WHERE order_id = 5") == [(0,)]
+
+
+def test_no_row_is_given_up_while_a_run_may_be_trying_it(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **more(order_data=[[5, 999, "2025-01-01", "Old", "5"]])), "2026-01-01", "1")
+    execute(url, "INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('open', '2026-01-30', '')")
+    with pytest.raises(psycopg.Error, match="a run is open: it may be trying the row"):
+        execute(url, "SELECT audit.give_up(%s, 'Ann', 'why')", [open_rejects(url)["customer_id waits"]])
 
 
 @pytest.mark.parametrize("correction", ['["price"]', '{"price": {"a": 1}}', "null"])
@@ -467,6 +654,22 @@ def test_old_rejects_are_deleted_and_rows_that_wait_are_not(url: str, tmp_path: 
         url, deliver(tmp_path / "2", **good, payment_data=[[5, 1, 5, "2025-01-02", "1"]]), "2026-01-30", "second"
     )
     assert set(open_rejects(url)) == {"amount not_an_amount", "customer_id waits", "order_id waits"}
+
+
+def test_closed_rows_that_waited_are_deleted_too(url: str, tmp_path: Path) -> None:
+    orders = [[n, 999, "2025-01-01", "Old", n] for n in (5, 6, 7, 8)]
+    run_pipeline(url, deliver(tmp_path, **more(order_data=orders)), "2026-01-01", "1")
+    execute(
+        url,
+        """UPDATE audit.rejected_rows SET
+            last_seen_at = now() - INTERVAL '90 days 1 hour',
+            released_run_no = CASE fields ->> 'order_id' WHEN '5' THEN 1 END,
+            superseded_run_no = CASE fields ->> 'order_id' WHEN '6' THEN 1 END""",
+    )
+    (number,) = fetch(url, "SELECT rejected_row_id FROM audit.waiting_rows WHERE fields ->> 'order_id' = '7'")[0]
+    execute(url, "SELECT audit.give_up(%s, 'Ann', 'why')", [number])
+    run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-02", "2")
+    assert fetch(url, "SELECT fields ->> 'order_id' FROM audit.rejected_rows") == [("8",)]
 
 
 def test_a_forgotten_customer_is_nowhere_and_stays_away(url: str, tmp_path: Path) -> None:

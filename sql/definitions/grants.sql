@@ -20,12 +20,13 @@ BEGIN
         GRANT SELECT ON audit.rejected_rows, audit.rejections_today, audit.runs, audit.loads, audit.sources TO ltv_steward;
         GRANT INSERT, UPDATE ON audit.rejected_rows TO ltv_steward;
         GRANT EXECUTE ON FUNCTION audit.run_no(), audit.replay(bigint, jsonb, boolean) TO ltv_steward;
-        GRANT EXECUTE ON FUNCTION audit.is_id(text) TO ltv_steward;
+        GRANT EXECUTE ON FUNCTION audit.is_id(text), audit.bare(text), audit.number_of(text) TO ltv_steward;
         -- Whether core knows a key, and since which run; nothing of what it says.
         GRANT USAGE ON SCHEMA core TO ltv_steward;
         GRANT SELECT (customer_id, run_no) ON core.customers TO ltv_steward;
         GRANT SELECT (order_id, run_no) ON core.orders TO ltv_steward;
         GRANT SELECT (payment_id, run_no) ON core.payments TO ltv_steward;
+        GRANT SELECT (customer_id) ON core.forgotten_customers TO ltv_steward;
     ELSE
         RAISE NOTICE 'There is no role ltv_steward: nobody but the owner works the rejects. See sql/admin/roles.sql.';
     END IF;

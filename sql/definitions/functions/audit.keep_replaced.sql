@@ -7,15 +7,20 @@ BEGIN
     IF current_setting('ltv.keeps_nothing', true) = 'on' THEN
         RETURN NULL;
     END IF;
-    -- A row that this run itself wrote is no row that was there before it.
     INSERT INTO audit.replaced_rows (run_no, table_name, key, replaced)
     SELECT
         (SELECT audit.run_no()),
         TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME,
-        (to_jsonb(gone) ->> TG_ARGV[0])::bigint,
-        to_jsonb(gone)
-    FROM gone
-    WHERE gone.run_no < (SELECT audit.run_no())
+        (kept.replaced ->> TG_ARGV[0])::bigint,
+        kept.replaced
+    FROM (
+        SELECT to_jsonb(gone) AS replaced
+        FROM gone
+        -- A row that this run itself wrote is no row that was there before it.
+        WHERE gone.run_no < (SELECT audit.run_no())
+        -- a fence: each row is made jsonb once
+        OFFSET 0
+    ) AS kept
     ON CONFLICT (run_no, table_name, key) DO NOTHING;
     RETURN NULL;
 END $$;

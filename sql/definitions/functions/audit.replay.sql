@@ -9,7 +9,9 @@ DECLARE
     rejected audit.rejected_rows;
     declared text [];
     entity text;
+    key text;
     newer_run_no integer;
+    waiting_row_id bigint;
     fields jsonb;
     odd text;
     replaying bigint;
@@ -48,13 +50,35 @@ BEGIN
         RAISE EXCEPTION 'row % was no record: it needs every column; % missing', replay.rejected_row_id, odd;
     END IF;
 
+    IF audit.number_of(fields ->> 'customer_id') IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers) THEN
+        RAISE EXCEPTION 'customer % was erased: nothing of the person is taken in', fields ->> 'customer_id';
+    END IF;
+
     -- The first column that a source declares is its key.
-    IF NOT replay.overwrite AND audit.is_id(fields ->> declared[1]) THEN
+    key := audit.bare(fields ->> declared[1]);
+    IF NOT replay.overwrite AND audit.is_id(key) THEN
         EXECUTE format('SELECT run_no FROM core.%I WHERE %I = $1 AND run_no >= $2', entity, declared[1])
         INTO newer_run_no
-        USING (fields ->> declared[1])::bigint, rejected.first_run_no;
+        USING key::bigint, rejected.first_run_no;
         IF newer_run_no IS NOT NULL THEN
             RAISE EXCEPTION 'core.% has a row of that key that came since: in run %', entity, newer_run_no
+                USING HINT = 'If the correction is the newer one: audit.replay(…, overwrite => true).';
+        END IF;
+        SELECT newer.rejected_row_id INTO waiting_row_id
+        FROM audit.rejected_rows AS newer
+        WHERE
+            newer.source = rejected.source
+            AND newer.is_waiting
+            AND newer.released_run_no IS NULL
+            AND newer.superseded_run_no IS NULL
+            AND newer.rejected_row_id <> rejected.rejected_row_id
+            AND newer.first_run_no >= rejected.first_run_no
+            AND audit.bare(newer.fields ->> declared[1]) = key
+            -- Of two corrections the later one wins.
+            AND newer.rule <> 'line waits'
+        LIMIT 1;
+        IF waiting_row_id IS NOT NULL THEN
+            RAISE EXCEPTION 'row % of that key came since and waits', waiting_row_id
                 USING HINT = 'If the correction is the newer one: audit.replay(…, overwrite => true).';
         END IF;
     END IF;
@@ -70,6 +94,9 @@ BEGIN
     ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL
     DO UPDATE SET last_seen_at = clock_timestamp()
     RETURNING rejected_rows.rejected_row_id INTO replaying;
+    UPDATE audit.rejected_rows
+    SET closed_by = format('corrected as row %s', replaying)
+    WHERE rejected_rows.rejected_row_id = replay.rejected_row_id;
     RETURN replaying;
 END $$;
-COMMENT ON FUNCTION audit.replay(bigint, jsonb, boolean) IS 'Correct fields of a rejected row: the next run judges it anew, as a row that waited; refused where core has a newer row of that key, unless told to overwrite. Returns the number of the corrected row.';
+COMMENT ON FUNCTION audit.replay(bigint, jsonb, boolean) IS 'Correct fields of a rejected row: the next run judges it anew, as a row that waited; refused where a newer row of that key is in core or waits, unless told to overwrite, and where the customer was erased. Returns the number of the corrected row.';

@@ -110,14 +110,32 @@ BEGIN
         AND rejected_rows.superseded_run_no IS NULL;
     UPDATE audit.rejected_rows
     SET released_run_no = NULL, superseded_run_no = NULL
-    WHERE
-        rejected_rows.is_waiting
-        AND rejected_rows.first_run_no < undone.run_no
-        AND undone.run_no IN (rejected_rows.released_run_no, rejected_rows.superseded_run_no);
+    WHERE rejected_rows.rejected_row_id IN (
+        -- Of equal rows one is enough: the latest, or the one that waits already.
+        SELECT max(closed.rejected_row_id)
+        FROM audit.rejected_rows AS closed
+        WHERE
+            undone.run_no IN (closed.released_run_no, closed.superseded_run_no)
+            AND closed.is_waiting
+            AND closed.closed_by IS NULL
+            -- A correction is a person's, whichever run has seen the row first.
+            AND (closed.first_run_no < undone.run_no OR closed.rule = 'line waits')
+            AND NOT EXISTS (
+                SELECT FROM audit.rejected_rows AS twin
+                WHERE
+                    twin.source = closed.source
+                    AND twin.row_hash = closed.row_hash
+                    AND twin.released_run_no IS NULL
+                    AND twin.superseded_run_no IS NULL
+            )
+        GROUP BY closed.source, closed.row_hash
+    );
 
     IF has_published THEN
         PERFORM marts.publish_again(undone.run_no);
     END IF;
+    -- It cannot be undone again.
+    DELETE FROM audit.replaced_rows WHERE replaced_rows.run_no = undone.run_no;
     PERFORM set_config('ltv.keeps_nothing', '', true);
     RETURN undoing;
 END $$;

@@ -26,7 +26,12 @@ AS $$
             history.orders_per_year,
             history.avg_lifespan_years
         FROM changed
-        LEFT JOIN marts.customer_ltv_history AS history
+        -- An undo and the run that it has undone come to nothing.
+        LEFT JOIN (
+            marts.customer_ltv_history AS history
+            INNER JOIN audit.runs
+                ON history.run_no = runs.run_no AND runs.state <> 'undone' AND runs.dag_run_id NOT LIKE 'undo of run %'
+        )
             ON changed.customer_id = history.customer_id AND history.change_no < changed.change_no
         ORDER BY changed.customer_id ASC, history.change_no DESC NULLS LAST
     ),

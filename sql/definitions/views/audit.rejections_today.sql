@@ -1,7 +1,7 @@
 -- audit.rejections_today: what the last run set aside, by file, column and rule, with an example.
 -- Grain: one row per file and rule.
--- Reads: audit.rejected_rows
--- Write: a view. It looks at the run of its transaction, or by hand at the open or the last one.
+-- Reads: audit.rejected_rows, audit.runs
+-- Write: a view. It looks at the run of its transaction, or by hand at the open or the last one, an undo aside.
 CREATE OR REPLACE VIEW audit.rejections_today AS
 SELECT
     rejected_rows.file,
@@ -15,11 +15,15 @@ SELECT
     (array_agg(coalesce(rejected_rows.line, rejected_rows.fields::text) ORDER BY rejected_rows.line_no))[1] AS example
 FROM audit.rejected_rows
 WHERE
-    rejected_rows.last_run_no = (SELECT audit.run_no())
+    rejected_rows.last_run_no = (
+        SELECT max(runs.run_no)
+        FROM audit.runs
+        WHERE runs.run_no <= (SELECT audit.run_no()) AND runs.dag_run_id NOT LIKE 'undo of run %'
+    )
     AND rejected_rows.released_run_no IS NULL
     AND rejected_rows.superseded_run_no IS NULL
 GROUP BY rejected_rows.file, rejected_rows.column_name, rejected_rows.rule;
-COMMENT ON VIEW audit.rejections_today IS 'What the last run set aside, by file, column and rule, with an example. One row per file and rule.';
+COMMENT ON VIEW audit.rejections_today IS 'What the last run set aside, by file, column and rule, with an example; corrections that a rule refused, too, which audit.loads does not count. One row per file and rule.';
 COMMENT ON COLUMN audit.rejections_today.file IS 'The file.';
 COMMENT ON COLUMN audit.rejections_today.column_name IS 'The column at fault; "line" where the line is no record.';
 COMMENT ON COLUMN audit.rejections_today.rule IS 'The rule that refused them, or for which they wait.';
