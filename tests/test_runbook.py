@@ -336,8 +336,13 @@ def test_a_claim_is_overridden_by_name_for_a_while_and_visibly(url: str, tmp_pat
     second = deliver(tmp_path / "second", **SECOND)
     with pytest.raises(CheckFailedError, match=claim):
         run_pipeline(url, second, "2026-01-30", "second")
-    execute(url, "SELECT audit.override('core.orders__reconciles', 'Ann', 'another one')")
-    execute(url, "SELECT audit.override(%s, 'Ann', 'too early', 0)", [claim])
+    execute(url, "SELECT audit.override('staging.orders__rejects_within_limit', 'Ann', 'another one')")
+    execute(
+        url,
+        """INSERT INTO audit.overrides (claim, signed_by, reason, granted_at, expires_at)
+        VALUES (%s, 'Ann', 'too early', now() - INTERVAL '2 hours', now() - INTERVAL '1 hour')""",
+        [claim],
+    )
     with pytest.raises(CheckFailedError, match=claim):
         run_pipeline(url, second, "2026-01-30", "third")
     execute(url, "SELECT audit.override(%s, 'Ann', 'a big new customer')", [claim])
@@ -353,21 +358,46 @@ def test_a_claim_is_overridden_by_name_for_a_while_and_visibly(url: str, tmp_pat
 
 @pytest.mark.parametrize(
     ("arguments", "refused"),
-    [((" ", "why", 1), "signed_by"), (("Ann", "", 1), "reason"), (("Ann", "why", 169), "check constraint")],
+    [
+        ((" ", "why", 1), "an override is signed and has a reason"),
+        (("Ann", None, 1), "an override is signed and has a reason"),
+        (("Ann", "why", 169), "an override holds for 1 to 168 hours, a week at most"),
+        (("Ann", "why", 0), "an override holds for 1 to 168 hours, a week at most"),
+        (("Ann", "why", None), "an override holds for 1 to 168 hours, a week at most"),
+    ],
 )
 def test_an_override_is_signed_reasoned_and_short(arguments: tuple, refused: str, url: str, tmp_path: Path) -> None:
     run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
-    with pytest.raises(psycopg.errors.CheckViolation, match=refused):
-        execute(url, "SELECT audit.override('core.orders__reconciles', %s, %s, %s)", arguments)
+    with pytest.raises(psycopg.errors.RaiseException, match=refused):
+        execute(url, "SELECT audit.override('staging.orders__rejects_within_limit', %s, %s, %s)", arguments)
+
+
+@pytest.mark.parametrize("claim", ["staging.orders__reconciles", "core.orders__reconciles"])
+def test_nobody_publishes_over_a_reconciliation(claim: str, url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    with pytest.raises(psycopg.Error, match=f"nobody publishes over {claim}: rows or money would be lost"):
+        execute(url, "SELECT audit.override(%s, 'Ann', 'why')", [claim])
 
 
 def test_only_a_claim_that_was_judged_is_overridden_and_it_can_be_withdrawn(url: str, tmp_path: Path) -> None:
-    with pytest.raises(psycopg.Error, match="no run has ever judged a claim core"):
-        execute(url, "SELECT audit.override('core.orders__reconcile', 'Ann', 'a slip of the pen')")
-    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
-    execute(url, "SELECT audit.override('core.orders__reconciles', 'Ann', 'why')")
-    assert fetch(url, "SELECT audit.withdraw_override('core.orders__reconciles')") == [(1,)]
-    assert fetch(url, "SELECT audit.withdraw_override('core.orders__reconciles')") == [(0,)]
+    claim = "staging.orders__rejects_within_limit"
+    with pytest.raises(psycopg.Error, match="no run has ever judged a claim staging"):
+        execute(url, "SELECT audit.override('staging.orders__rejects_within_limits', 'Ann', 'a slip of the pen')")
+    for run in ("first", "second"):
+        run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", run)
+    with pytest.raises(psycopg.Error, match="no run") as refused:
+        execute(url, "SELECT audit.override('a slip', 'Ann', 'why')")
+    of_last_run = fetch(url, "SELECT count(*) FROM audit.check_results WHERE run_no = 2")
+    listed = refused.value.diag.message_hint.removeprefix("The claims of the last run: ")
+    assert fetch(url, f"SELECT count(*) FROM ({listed.removesuffix('.')}) AS listed") == of_last_run
+    execute(url, "SELECT audit.override(%s, 'Ann', 'why')", [claim])
+    with psycopg.connect(url) as connection:
+        said = []
+        connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
+        assert connection.execute("SELECT audit.withdraw_override(%s)", [claim]).fetchone() == (1,)
+        assert said == []
+        assert connection.execute("SELECT audit.withdraw_override(%s)", [claim]).fetchone() == (0,)
+        assert said == [f"no override of {claim} is running"]
 
 
 BAD = {
