@@ -721,7 +721,7 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(url: str, tmp_path: Path
     )
     assert fetch(url, "SELECT count(*) FROM audit.replaced_rows WHERE replaced ->> 'first_name' = 'Zebulon'") == [(1,)]
     others = fetch(url, "SELECT * FROM core.orders WHERE customer_id <> 3 ORDER BY 1")
-    execute(url, "SELECT core.forget_customer(3)")
+    assert fetch(url, "SELECT core.forget_customer(3)") == [("customer 3: 2 orders, 3 payments, 4 rejected lines",)]
 
     def traces() -> list[str]:
         """Every row of every table that still speaks of the person."""
@@ -747,9 +747,17 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(url: str, tmp_path: Path
     assert fetch(url, "SELECT line FROM audit.rejected_rows WHERE line IS NOT NULL") == [("77,13",)]
 
     run_pipeline(url, folder, "2026-01-30", "third")
-    # The delivery stays in raw and staging until the next one. A broken line without the number is nobody's.
+    # Of a line that is passed over only the number stays. A broken line without the number is nobody's.
     kept = [trace for trace in traces() if not trace.startswith(("raw.", "staging."))]
     assert [",,zebulon@example.com" in trace for trace in kept] == [True]
+    for lines in ("raw.customer_data", "staging.customers"):
+        assert fetch(
+            url,
+            f"""SELECT first_name, last_name, email, country, gender, date_of_birth
+            FROM {lines} WHERE customer_id::text = '3'""",
+        ) == [(None,) * 6]
+    assert fetch(url, "SELECT DISTINCT order_date, price FROM raw.order_data WHERE customer_id = '3'") == [(None, None)]
+    assert fetch(url, "SELECT order_id, amount FROM raw.payment_data WHERE customer_id = '3'") == [(None, None)]
     assert fetch(url, "SELECT rejected, forgotten FROM audit.loads WHERE run_no = 3 AND source = 'customer_data'") == [
         (3, 1)
     ]
@@ -770,6 +778,164 @@ def test_a_forgotten_customer_takes_nobody_along(url: str, tmp_path: Path) -> No
     lines = fetch(url, "SELECT line FROM audit.rejected_rows WHERE line IS NOT NULL ORDER BY line")
     assert lines == [("3,1,2025-01-01,Phone",), ("90,2,2025-01-01,Cable,3,more",), ("99,Jo,joc3@example.com",)]
     assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE fields ->> 'customer_id' = '8'") == [(1,)]
+
+
+@pytest.mark.parametrize("number", ["7", "7.0", "007", " +7 "])
+def test_a_number_written_otherwise_names_the_customer_too(number: str, url: str, tmp_path: Path) -> None:
+    odd = customer(number, first_name="Zeb", email="zeb@example.com")
+    lines = {
+        "customer_data": [odd, customer("7a", first_name="Zoe", email="zoe@example.com")],
+        "order_data": [["x", number, "2025-01-01", "Phone", "1"]],
+        "payment_data": [["x", number, 1, "2025-01-01", "1"]],
+    }
+    folder = deliver(tmp_path, **more(**lines))
+    with (folder / "customer_data.csv").open("a") as file:
+        file.write(f"{number},Zeb\n")
+    run_pipeline(url, folder, "2026-01-01", "1")
+    execute(url, "SELECT core.forget_customer(7)")
+
+    def traces() -> list[str]:
+        tables = rows_of(url, "raw", "staging", "core", "intermediate", "marts", "audit", place=False)
+        return [f"{table}: {row}" for table, rows in tables.items() for row in rows if "zeb" in row.lower()]
+
+    assert traces() == []
+    assert fetch(url, "SELECT count(*), min(fields ->> 'first_name') FROM audit.rejected_rows") == [(1, "Zoe")]
+    for run in ("2", "3"):
+        run_pipeline(url, folder, "2026-01-02", run)
+        assert traces() == []
+        assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE line LIKE 'withheld%'") == [(1,)]
+        assert fetch(
+            url, "SELECT source, forgotten, rejected FROM audit.loads WHERE run_no = %s ORDER BY 1", [run]
+        ) == [
+            ("customer_data", 1, 2),
+            ("order_data", 1, 0),
+            ("payment_data", 1, 0),
+        ]
+        assert fetch(
+            url,
+            """SELECT DISTINCT first_name, last_name, email, country, gender, date_of_birth
+            FROM staging.customers WHERE reason LIKE '% forgotten:%'""",
+        ) == [(None,) * 6]
+
+
+@pytest.mark.parametrize("delimiter", ["~", " ", "^"])
+def test_the_number_is_found_behind_any_delimiter(delimiter: str, url: str, tmp_path: Path) -> None:
+    execute(url, "UPDATE audit.sources SET delimiter = %s WHERE source = 'customer_data'", [delimiter])
+    folder = deliver(tmp_path, **GOOD)
+    with (folder / "customer_data.csv").open() as file:
+        header, *rows = file.read().replace(",", delimiter).splitlines()
+    odd = [f"2{mark}Zeb{mark}zeb" for mark in (delimiter, ";", "|", "\t")]
+    odd.append(delimiter.join(["x", "c2@example.com"]))
+    (folder / "customer_data.csv").write_text("\n".join([header, *rows, *odd]) + "\n")
+    run_pipeline(url, folder, "2026-01-01", "1")
+    assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE line IS NOT NULL") == [(5,)]
+    execute(url, "SELECT core.forget_customer(2)")
+    assert fetch(url, "SELECT line FROM audit.rejected_rows") == []
+    run_pipeline(url, folder, "2026-01-02", "2")
+    assert fetch(url, "SELECT line FROM audit.rejected_rows WHERE line LIKE '%Zeb%'") == []
+
+
+def test_an_address_in_a_field_is_erased_unless_the_line_is_somebody_elses(url: str, tmp_path: Path) -> None:
+    home = "home@example.com"
+    people = [
+        customer(1, email=home),
+        customer(2),
+        customer(8, email=home, date_of_birth="?"),
+        customer("", email=f" {home.upper()}"),
+        customer("x", email="x", last_name=home),
+    ]
+    run_pipeline(url, deliver(tmp_path, **{**GOOD, "customer_data": people}), "2026-01-01", "1")
+    execute(
+        url,
+        'SELECT audit.replay(%s, \'{"date_of_birth": "1990-01-01"}\')',
+        [open_rejects(url)["date_of_birth not_a_day"]],
+    )
+    execute(url, "SELECT core.forget_customer(1)")
+    assert fetch(url, "SELECT fields ->> 'customer_id' FROM audit.rejected_rows") == [("8",), ("8",)]
+    assert fetch(url, "SELECT customer_id FROM raw.customer_data ORDER BY 1") == [("2",), ("8",)]
+
+
+def test_the_statistics_forget_too(url: str, tmp_path: Path) -> None:
+    people = [customer(1), customer(2, first_name="Zebulon"), customer(2, first_name="Zebulon", email="zeb")]
+    folder = deliver(tmp_path / "1", **{**GOOD, "customer_data": people})
+    with (folder / "customer_data.csv").open("a") as file:
+        file.write("2,Zebulon\n2,Zebulon,x\n")
+    run_pipeline(url, folder, "2026-01-01", "1")
+    run_pipeline(
+        url, deliver(tmp_path / "2", **more(customer_data=[customer(2, last_name="Zebedee")])), "2026-01-02", "2"
+    )
+    execute(url, "ANALYZE raw.customer_data, core.customers, audit.rejected_rows, audit.replaced_rows")
+    held = """SELECT schemaname, tablename, attname FROM pg_catalog.pg_stats
+    WHERE concat(histogram_bounds::text, most_common_vals::text) ILIKE '%%zeb%%'"""
+    assert fetch(url, held) != []
+    execute(url, "SELECT core.forget_customer(2)")
+    assert fetch(url, held) == []
+
+
+def test_what_was_erased_is_said(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **more(order_data=[[3, 2, "2025-01-01", "Phone", "x"]])), "2026-01-01", "1")
+    said = "SELECT core.forget_customer(%s)"
+    for number, refused in {None: "which customer", 77: "no table knows a customer 77"}.items():
+        with pytest.raises(psycopg.Error, match=refused):
+            execute(url, said, [number])
+    assert fetch(url, "SELECT * FROM core.forgotten_customers") == []
+    assert fetch(url, said, [2]) == [("customer 2: 1 order, 1 payment, 1 rejected line",)]
+    assert fetch(url, said, [2]) == [("customer 2: 0 orders, 0 payments, 0 rejected lines",)]
+    assert fetch(url, "SELECT core.forget_customer(77, unknown => true)") == [
+        ("customer 77: 0 orders, 0 payments, 0 rejected lines",)
+    ]
+
+
+def test_a_customer_forgotten_between_two_tries_of_a_run_is_booked(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **GOOD), "2026-01-01", "1")
+    execute(url, "UPDATE audit.sources SET max_total_change = 0")
+    lines = {"order_data": [[3, 1, "2025-01-01", "P", "5"]], "payment_data": [[3, 1, 3, "2025-01-02", "5"]]}
+    folder = deliver(tmp_path / "2", **more(**lines))
+    with pytest.raises(CheckFailedError, match="total_near_the_published"):
+        run_pipeline(url, folder, "2026-01-02", "2")
+    execute(url, "SELECT core.forget_customer(2)")
+    open_limits(url)
+    # run_pipeline raises if a reconciliation is false.
+    run_pipeline(url, folder, "2026-01-02", "2")
+    kept = "SELECT table_name, rows_before, amount_before::text FROM audit.ledger WHERE run_no = 2 ORDER BY 1"
+    assert fetch(url, kept) == [("core.customers", 1, "0"), ("core.orders", 1, "10.00"), ("core.payments", 1, "10.00")]
+    # What a run that was published found and changed stays as it was.
+    execute(url, "SELECT core.forget_customer(1)")
+    assert fetch(url, kept) == [("core.customers", 1, "0"), ("core.orders", 1, "10.00"), ("core.payments", 1, "10.00")]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_nobody_is_forgotten_whose_payments_have_yet_to_follow_their_order(
+    number: int, url: str, tmp_path: Path
+) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **GOOD), "2026-01-01", "1")
+    execute(url, "ALTER TABLE core.payments ADD CONSTRAINT fault CHECK (amount < 0) NOT VALID")
+    moves = {
+        **GOOD,
+        "order_data": [[1, 2, "2025-01-01", "Phone", "10"]],
+        "payment_data": [[9, 2, 1, "2025-01-02", "1"]],
+    }
+    folder = deliver(tmp_path / "2", **moves)
+    with pytest.raises(psycopg.Error, match="fault"):
+        run_pipeline(url, folder, "2026-01-02", "2")
+    execute(url, "ALTER TABLE core.payments DROP CONSTRAINT fault")
+    with pytest.raises(psycopg.Error, match=f"payments of customer {number} have yet to follow their order"):
+        execute(url, "SELECT core.forget_customer(%s)", [number])
+    run_pipeline(url, folder, "2026-01-02", "2")
+    execute(url, "SELECT core.forget_customer(%s)", [number])
+    run_pipeline(url, tmp_path / "1", "2026-01-03", "3")
+
+
+def test_no_correction_names_a_forgotten_customer(url: str, tmp_path: Path) -> None:
+    folder = deliver(tmp_path, **GOOD)
+    with (folder / "customer_data.csv").open("a") as file:
+        file.write("x,Zeb\n")
+    run_pipeline(url, folder, "2026-01-01", "1")
+    execute(url, "SELECT core.forget_customer(2)")
+    fields = """{"customer_id": "02", "first_name": "Zeb", "last_name": "Z", "email": "zeb@example.com",
+        "country": "R", "gender": "F", "date_of_birth": "1990-01-01"}"""
+    with pytest.raises(psycopg.Error, match="customer 02 was erased"):
+        execute(url, "SELECT audit.replay(%s, %s)", [open_rejects(url)["line too_few_fields"], fields])
 
 
 def test_nobody_is_forgotten_while_a_run_is_open(url: str) -> None:

@@ -62,7 +62,15 @@ judged AS (
         gender,
         date_of_birth,
         CASE
-            WHEN customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
+            WHEN
+                customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
+                -- 007 and 7.0 are no numbers here, and name the customer all the same.
+                OR (
+                    customer_id IS NULL
+                    AND audit.number_of(customer_id_received) IN (
+                        SELECT forgotten_customers.customer_id FROM core.forgotten_customers
+                    )
+                )
                 THEN 'customer_id forgotten: this customer was erased'
             WHEN customer_id IS NULL AND audit.cleaned(customer_id_received, tokens) IS NULL
                 THEN 'customer_id missing: a customer needs a number'
@@ -98,11 +106,12 @@ SELECT
     line_no,
     -- A snapshot must not drop a customer whose line was refused: the key stays where it can be read.
     customer_id,
-    first_name,
-    last_name,
-    email,
-    country,
-    gender,
+    -- Nothing is kept of a customer who was erased.
+    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN first_name END AS first_name,
+    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN last_name END AS last_name,
+    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN email END AS email,
+    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN country END AS country,
+    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN gender END AS gender,
     CASE WHEN reason IS NULL THEN date_of_birth END AS date_of_birth,
     reason
 FROM judged;

@@ -56,7 +56,15 @@ judged AS (
         product,
         price,
         CASE
-            WHEN customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
+            WHEN
+                customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
+                -- 007 and 7.0 are no numbers here, and name the customer all the same.
+                OR (
+                    customer_id IS NULL
+                    AND audit.number_of(customer_id_received) IN (
+                        SELECT forgotten_customers.customer_id FROM core.forgotten_customers
+                    )
+                )
                 THEN 'customer_id forgotten: this customer was erased'
             WHEN order_id IS NULL AND audit.cleaned(order_id_received, tokens) IS NULL
                 THEN 'order_id missing: an order needs a number'

@@ -46,6 +46,33 @@ BEGIN
         WHERE loads.run_no = $2 AND loads.source = $3 AND loads.first_line_no = counted.first_line_no
         $sql$, staged
     ) USING first_lines, audit.run_no(), record_lines.source;
+    -- Nothing is kept of a customer who was erased: of such a line only the numbers by which it is judged the same again.
+    IF EXISTS (
+        SELECT FROM audit.loads
+        WHERE loads.run_no = audit.run_no() AND loads.source = record_lines.source AND loads.forgotten > 0
+    ) THEN
+        EXECUTE format(
+            $sql$
+            WITH gone AS (
+                DELETE FROM raw.%1$I AS received
+                USING %2$s AS staged
+                WHERE received.line_no = staged.line_no AND staged.reason LIKE '%% forgotten:%%'
+                RETURNING received.*
+            )
+
+            INSERT INTO raw.%1$I (%3$s)
+            OVERRIDING SYSTEM VALUE
+            SELECT %3$s FROM gone
+            $sql$, record_lines.source, staged, (
+                SELECT string_agg(DISTINCT format('%I', kept.name), ', ')
+                FROM audit.sources
+                CROSS JOIN LATERAL unnest(ARRAY['line_no', 'customer_id', sources.columns[1]]) AS kept (name)
+                WHERE sources.source = record_lines.source
+            )
+        );
+        -- The statistics hold values too.
+        EXECUTE format('ANALYZE raw.%I', record_lines.source);
+    END IF;
     PERFORM audit.set_aside(record_lines.source, false);
 END $$;
 COMMENT ON FUNCTION audit.record_lines(text) IS 'Note what became of a source''s lines, per file, in audit.loads, and set the rejected ones aside.';

@@ -22,14 +22,18 @@ AS $$
             received.reason,
             CASE
                 WHEN set_aside_broken.source = 'customer_data' AND EXISTS (
-                    SELECT FROM core.forgotten_customers
-                    WHERE audit.has_field(received.line, forgotten_customers.customer_id::text)
+                    SELECT FROM audit.pieces(received.line, sources.delimiter) AS piece
+                    WHERE
+                        audit.number_of(piece) IN (
+                            SELECT forgotten_customers.customer_id FROM core.forgotten_customers
+                        )
                 )
                     THEN 'withheld: it has the number of a customer who was erased'
                 ELSE received.line
             END AS line
         FROM unnest(set_aside_broken.line_nos, set_aside_broken.lines, set_aside_broken.reasons)
             AS received (line_no, line, reason)
+        INNER JOIN audit.sources ON sources.source = set_aside_broken.source
     ) AS broken
     ORDER BY broken.line, broken.reason, broken.line_no DESC
     ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL DO UPDATE

@@ -1,61 +1,159 @@
 -- core.forget_customer: erase a person from every table; only the number is remembered, so that nobody comes back.
-CREATE OR REPLACE FUNCTION core.forget_customer(customer_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION core.forget_customer(customer_id bigint, unknown boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
 DECLARE
-    known constant text := forget_customer.customer_id::text;
-    email constant text := (
-        SELECT customers.email FROM core.customers WHERE customers.customer_id = forget_customer.customer_id
-    );
-    held regclass;
+    id constant bigint := forget_customer.customer_id;
+    email constant text := (SELECT customers.email FROM core.customers WHERE customers.customer_id = id);
+    last_run audit.runs;
+    is_known boolean;
+    held record;
+    lines bigint [];
+    erased bigint;
+    erased_amount numeric;
+    erased_of jsonb := '{}';
 BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'which customer? A number is needed';
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
     -- Waits for tasks that still work, in a run that has failed too.
-    PERFORM FROM audit.runs WHERE runs.run_no = (SELECT max(last_run.run_no) FROM audit.runs AS last_run) FOR UPDATE;
-    IF EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open') THEN
+    SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
+    IF last_run.state = 'open' THEN
         RAISE EXCEPTION 'a run is open: it may be copying what is to be forgotten'
             USING HINT = 'Wait until it has ended; if its process is dead, close it by hand: '
             || 'SELECT audit.fail_run(dag_run_id, ''by hand'', ''why'') FROM audit.runs WHERE state = ''open''';
     END IF;
+    IF EXISTS (
+        SELECT
+        FROM core.stale_customers
+        WHERE
+            stale_customers.lost_order
+            AND (
+                stale_customers.customer_id = id
+                OR EXISTS (
+                    SELECT
+                    FROM core.payments
+                    INNER JOIN core.orders ON payments.order_id = orders.order_id
+                    WHERE payments.customer_id = stale_customers.customer_id AND orders.customer_id = id
+                )
+            )
+    ) THEN
+        RAISE EXCEPTION 'payments of customer % have yet to follow their order, which has moved', id
+            USING HINT = 'Let a run finish first.';
+    END IF;
     INSERT INTO core.forgotten_customers (customer_id)
-    VALUES (forget_customer.customer_id)
+    VALUES (id)
     ON CONFLICT ON CONSTRAINT forgotten_customers_pkey DO NOTHING;
+    is_known := forget_customer.unknown OR NOT FOUND;
 
     PERFORM set_config('ltv.keeps_nothing', 'on', true);
-    -- Every table that has a column of that name: what core, marts and the last delivery hold of the person.
+    -- The last delivery, as received and as typed, which may not have the number.
     FOR held IN
-        SELECT columns.attrelid::regclass
+        SELECT
+            sources.source,
+            sources.delimiter,
+            format('raw.%I', sources.source) AS received,
+            to_regclass(format('staging.%I', sources.entity)) AS staged
+        FROM audit.sources
+        WHERE to_regclass(format('raw.%I', sources.source)) IS NOT NULL
+    LOOP
+        EXECUTE format(
+            $sql$
+            WITH gone AS (
+                DELETE FROM %s AS held
+                WHERE
+                    audit.number_of(held.customer_id) = $1
+                    -- The text is looked at first: most lines have neither.
+                    OR (
+                        $4 = 'customer_data'
+                        AND (strpos(held::text, $1::text) > 0 OR strpos(lower(held::text), $2) > 0)
+                        AND audit.speaks_of(to_jsonb(held) - 'line_no', $3, $1, $2)
+                    )
+                RETURNING held.line_no
+            )
+
+            SELECT array_agg(gone.line_no) FROM gone
+            $sql$, held.received
+        ) INTO lines USING id, email, held.delimiter, held.source;
+        erased_of := erased_of || jsonb_build_object(held.received, coalesce(cardinality(lines), 0));
+        IF held.staged IS NOT NULL THEN
+            EXECUTE format('DELETE FROM %s AS held WHERE held.line_no = ANY ($1)', held.staged) USING lines;
+        END IF;
+    END LOOP;
+    -- Every other table that has a column of that name.
+    FOR held IN
+        SELECT
+            columns.attrelid::regclass::text AS name,
+            CASE columns.attrelid
+                WHEN 'core.orders'::regclass THEN 'sum(gone.price)'
+                WHEN 'core.payments'::regclass THEN 'sum(gone.amount)'
+                ELSE '0'
+            END AS amount
         FROM pg_catalog.pg_attribute AS columns
         INNER JOIN pg_catalog.pg_class AS tables ON columns.attrelid = tables.oid
         WHERE
             columns.attname = 'customer_id'
             AND tables.relkind IN ('r', 'p')
-            AND tables.relnamespace::regnamespace::text IN ('raw', 'staging', 'core', 'intermediate', 'marts')
+            AND tables.relnamespace::regnamespace::text IN ('staging', 'core', 'intermediate', 'marts')
             AND tables.oid <> 'core.forgotten_customers'::regclass
     LOOP
-        EXECUTE format($sql$DELETE FROM %s AS held WHERE audit.cleaned(held.customer_id::text, '{}') = $1$sql$, held)
-        USING known;
-        -- The statistics hold values too.
-        EXECUTE format('ANALYZE %s', held);
+        EXECUTE format(
+            'WITH gone AS (DELETE FROM %s AS held WHERE held.customer_id = $1 RETURNING held.*) SELECT count(*), %s FROM gone',
+            held.name, held.amount
+        ) INTO erased, erased_amount USING id;
+        erased_of := erased_of || jsonb_build_object(held.name, erased);
+        -- A run that can begin again has noted what it found, and will compare.
+        UPDATE audit.ledger
+        SET
+            rows_before = ledger.rows_before - erased,
+            amount_before = ledger.amount_before - coalesce(erased_amount, 0)
+        WHERE
+            ledger.run_no = last_run.run_no
+            AND last_run.state <> 'published'
+            AND ledger.table_name = held.name;
     END LOOP;
-    DELETE FROM audit.replaced_rows WHERE replaced_rows.replaced ->> 'customer_id' = known;
-    -- Whatever line of customers has the number or the address in a field; of the others, those with the number in
-    -- its column: where else a line of orders has it, it may be a price.
+    DELETE FROM audit.replaced_rows WHERE replaced_rows.replaced ->> 'customer_id' = id::text;
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    erased_of := erased_of || jsonb_build_object('audit.replaced_rows', erased);
+    -- Of lines that are not customers', those with the number in its column: elsewhere it may be a price.
     DELETE FROM audit.rejected_rows
+    USING audit.sources
     WHERE
-        audit.cleaned(rejected_rows.fields ->> 'customer_id', '{}') = known
-        OR (
-            rejected_rows.source = 'customer_data'
-            AND (
-                audit.has_field(rejected_rows.line, known)
-                OR audit.has_field(rejected_rows.line, email)
-                OR EXISTS (
-                    SELECT FROM jsonb_each_text(rejected_rows.fields) AS field
-                    WHERE audit.has_field(field.value, known) OR audit.has_field(field.value, email)
+        rejected_rows.source = sources.source
+        AND (
+            audit.number_of(rejected_rows.fields ->> 'customer_id') = id
+            OR (
+                rejected_rows.source = 'customer_data'
+                AND audit.speaks_of(
+                    coalesce(rejected_rows.fields, jsonb_build_object('line', rejected_rows.line)),
+                    sources.delimiter, id, email
                 )
             )
         );
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    erased_of := erased_of || jsonb_build_object('audit.rejected_rows', erased);
     PERFORM set_config('ltv.keeps_nothing', '', true);
+    IF NOT is_known AND NOT jsonb_path_exists(erased_of, '$.* ? (@ > 0)') THEN
+        RAISE EXCEPTION 'no table knows a customer %', id
+            USING HINT = 'To refuse the number in deliveries to come: core.forget_customer(…, unknown => true).';
+    END IF;
+
+    -- The statistics hold values too; those of a table that is empty now ANALYZE would leave.
+    PERFORM
+        pg_clear_attribute_stats(pg_stats.schemaname, pg_stats.tablename, pg_stats.attname, pg_stats.inherited)
+    FROM pg_catalog.pg_stats
+    WHERE erased_of ? format('%I.%I', pg_stats.schemaname, pg_stats.tablename);
+    FOR held IN SELECT jsonb_object_keys(erased_of) AS name LOOP
+        EXECUTE format('ANALYZE %s', held.name);
+    END LOOP;
+    RETURN regexp_replace(
+        format(
+            'customer %s: %s orders, %s payments, %s rejected lines',
+            id, erased_of ->> 'core.orders', erased_of ->> 'core.payments', erased_of ->> 'audit.rejected_rows'
+        ),
+        ' 1 ([a-z ]+)s', ' 1 \1', 'g'
+    );
 END $$;
-COMMENT ON FUNCTION core.forget_customer(bigint) IS 'Erase a person from every table; only the number is remembered, so that a later delivery does not bring the person back.';
+COMMENT ON FUNCTION core.forget_customer(bigint, boolean) IS 'Erase a person from every table, and say what was erased; only the number is remembered, so that a later delivery does not bring the person back. Refused where no table knows the number, unless that is said.';
