@@ -603,6 +603,9 @@ def test_a_closed_row_is_not_corrected_again(url: str, tmp_path: Path) -> None:
     run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
     number = open_rejects(url)["price not_an_amount"]
     execute(url, 'SELECT audit.replay(%s, \'{"price": "1"}\')', [number])
+    with pytest.raises(psycopg.Error, match=rf"row {number} is closed: corrected as row \d+"):
+        execute(url, 'SELECT audit.replay(%s, \'{"price": "2"}\')', [number])
+    execute(url, "UPDATE audit.rejected_rows SET closed_by = NULL")
     with pytest.raises(psycopg.Error, match=f"row {number} is closed: run 1 has released or replaced it"):
         execute(url, 'SELECT audit.replay(%s, \'{"price": "2"}\')', [number])
 

@@ -24,8 +24,10 @@ BEGIN
         RAISE EXCEPTION 'there is no rejected row %', replay.rejected_row_id;
     END IF;
     IF coalesce(rejected.released_run_no, rejected.superseded_run_no) IS NOT NULL THEN
-        RAISE EXCEPTION 'row % is closed: run % has released or replaced it', replay.rejected_row_id,
-            coalesce(rejected.released_run_no, rejected.superseded_run_no);
+        RAISE EXCEPTION 'row % is closed: %', replay.rejected_row_id, coalesce(
+            rejected.closed_by,
+            format('run %s has released or replaced it', coalesce(rejected.released_run_no, rejected.superseded_run_no))
+        );
     END IF;
     IF jsonb_typeof(replay.corrected) IS DISTINCT FROM 'object'
         OR jsonb_path_exists(replay.corrected, '$.* ? (@.type() == "object" || @.type() == "array")')
