@@ -200,10 +200,20 @@ def refuse(line: Line, rule: str, when: bool) -> None:
         line.rule = rule
 
 
+def has_swallowed(value: str | None) -> bool:
+    """A line break and a delimiter in one field are what a stray quote makes of two lines."""
+    return "\n" in (value or "") and "," in (value or "")
+
+
 def refuse_swallowed_lines(line: Line, fields: dict[str, str | None], *columns: str) -> None:
-    """A line break with a delimiter behind it is what a stray quote makes of two lines."""
     for column in columns:
-        refuse(line, f"{column} swallowed_a_line", re.search(r"(?s)\n.*[,;|\t]", fields[column] or "") is not None)
+        refuse(line, f"{column} swallowed_a_line", has_swallowed(fields[column]))
+
+
+def refuse_undeclared(line: Line, received: dict[str, str | None], source: str) -> None:
+    """A column that nobody declared goes no further; the lines that it has swallowed are lost with it."""
+    undeclared = received.keys() - set(COLUMNS[source])
+    refuse(line, "line swallowed_a_line", any(has_swallowed(received[column]) for column in undeclared))
 
 
 def keep_the_last(lines: list[Line], key: str) -> None:
@@ -226,6 +236,7 @@ def judge_customers(rows: Iterable[tuple[int, dict[str, str | None]]], as_of: da
     for line_no, received in rows:
         fields = {column: cleaned(received[column]) for column in COLUMNS["customer_data"]}
         line = Line(line_no, values=dict(fields))
+        refuse_undeclared(line, received, "customer_data")
         email = fields["email"]
         line.values["email"] = None if email is None else email.lower()
         typed(line, fields, "customer_id", as_id)
@@ -247,6 +258,7 @@ def judge_orders(rows: Iterable[tuple[int, dict[str, str | None]]], as_of: date,
     for line_no, received in rows:
         fields = {column: cleaned(received[column]) for column in COLUMNS["order_data"]}
         line = Line(line_no, values=dict(fields))
+        refuse_undeclared(line, received, "order_data")
         typed(line, fields, "order_id", as_id)
         typed(line, fields, "customer_id", as_id)
         typed(line, fields, "order_date", as_day)
@@ -273,6 +285,7 @@ def judge_payments(
     for line_no, received in rows:
         fields = {column: cleaned(received[column]) for column in COLUMNS["payment_data"]}
         line = Line(line_no)
+        refuse_undeclared(line, received, "payment_data")
         typed(line, fields, "payment_id", as_id)
         typed(line, fields, "customer_id", as_id)
         typed(line, fields, "order_id", as_id)

@@ -72,21 +72,23 @@ judged AS (
                     )
                 )
                 THEN 'customer_id forgotten: this customer was erased'
+            WHEN line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('customer_data') AS swallowed)
+                THEN 'line swallowed_a_line: a quote was opened and closed lines later'
             WHEN customer_id IS NULL AND audit.cleaned(customer_id_received, tokens) IS NULL
                 THEN 'customer_id missing: a customer needs a number'
             WHEN customer_id IS NULL AND lower(audit.cleaned(customer_id_received, tokens)) = 'customer_id'
                 THEN 'customer_id repeated_header: the header stands here again'
             WHEN customer_id IS NULL
                 THEN 'customer_id not_a_whole_number: digits only, no leading zero'
-            WHEN audit.swallowed_a_line(first_name)
+            WHEN audit.swallowed_a_line(first_name, 'customer_data')
                 THEN 'first_name swallowed_a_line: a quote was opened and closed lines later'
-            WHEN audit.swallowed_a_line(last_name)
+            WHEN audit.swallowed_a_line(last_name, 'customer_data')
                 THEN 'last_name swallowed_a_line: a quote was opened and closed lines later'
-            WHEN audit.swallowed_a_line(email)
+            WHEN audit.swallowed_a_line(email, 'customer_data')
                 THEN 'email swallowed_a_line: a quote was opened and closed lines later'
-            WHEN audit.swallowed_a_line(country)
+            WHEN audit.swallowed_a_line(country, 'customer_data')
                 THEN 'country swallowed_a_line: a quote was opened and closed lines later'
-            WHEN audit.swallowed_a_line(gender)
+            WHEN audit.swallowed_a_line(gender, 'customer_data')
                 THEN 'gender swallowed_a_line: a quote was opened and closed lines later'
             WHEN email NOT LIKE '_%@%_'
                 THEN 'email not_an_address: something@somewhere'

@@ -66,6 +66,8 @@ judged AS (
                     )
                 )
                 THEN 'customer_id forgotten: this customer was erased'
+            WHEN line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('order_data') AS swallowed)
+                THEN 'line swallowed_a_line: a quote was opened and closed lines later'
             WHEN order_id IS NULL AND audit.cleaned(order_id_received, tokens) IS NULL
                 THEN 'order_id missing: an order needs a number'
             WHEN order_id IS NULL AND lower(audit.cleaned(order_id_received, tokens)) = 'order_id'
@@ -80,7 +82,7 @@ judged AS (
                 THEN 'order_date missing: an order needs a day'
             WHEN order_date IS NULL
                 THEN 'order_date not_a_day: YYYY-MM-DD'
-            WHEN audit.swallowed_a_line(product)
+            WHEN audit.swallowed_a_line(product, 'order_data')
                 THEN 'product swallowed_a_line: a quote was opened and closed lines later'
             WHEN price IS NULL AND audit.cleaned(price_received, tokens) IS NULL
                 THEN 'price missing: an order needs a price'

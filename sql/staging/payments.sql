@@ -67,6 +67,8 @@ judged AS (
                     )
                 )
                 THEN 'customer_id forgotten: this customer was erased'
+            WHEN line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('payment_data') AS swallowed)
+                THEN 'line swallowed_a_line: a quote was opened and closed lines later'
             WHEN payment_id IS NULL AND audit.cleaned(payment_id_received, tokens) IS NULL
                 THEN 'payment_id missing: a payment needs a number'
             WHEN payment_id IS NULL AND lower(audit.cleaned(payment_id_received, tokens)) = 'payment_id'

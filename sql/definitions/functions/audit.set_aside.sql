@@ -25,10 +25,15 @@ BEGIN
                 coalesce(staged.line_no - loads.first_line_no + 2, waited.line_no) AS line_no,
                 coalesce(
                     (
-                        -- A column that nobody declared goes no further.
+                        -- A column that nobody declared goes no further, unless it holds other lines.
                         SELECT jsonb_object_agg(field.key, field.value)
                         FROM jsonb_each(to_jsonb(received.*)) AS field
-                        WHERE field.key = ANY ($5)
+                        WHERE
+                            field.key = ANY ($5)
+                            OR (
+                                staged.reason LIKE 'line swallowed\_a\_line:%%'
+                                AND audit.swallowed_a_line(field.value #>> '{}', $1)
+                            )
                     ),
                     waited.fields
                 ) AS fields
