@@ -17,7 +17,7 @@ import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseOperator, ObjectStoragePath
 from csv_records import MOST_BYTES, Splitter, python_encoding
-from in_run import CONN_ID, in_plain_words
+from in_run import CONN_ID, attempt_of, in_plain_words
 from psycopg import sql
 
 CHUNK_BYTES = 1 << 20
@@ -351,15 +351,15 @@ class CopyCsvOperator(BaseOperator):
         """Load the files; raise BadFileError for what is wrong with them, psycopg.Error for the database."""
         try:
             with PostgresHook(CONN_ID, enable_log_db_messages=True).get_conn() as connection:
-                self.load(connection, context["run_id"])
+                self.load(connection, context["run_id"], attempt_of(context))
         except psycopg.Error as error:
             raise in_plain_words(error, None, self.task_id) from None
 
-    def load(self, connection: Any, dag_run_id: str) -> None:
+    def load(self, connection: Any, dag_run_id: str, attempt: int | None = None) -> None:
         """Fill raw's table from the files, in the connection's open transaction."""
         # A statement that psycopg prepares stays in a pooler's connection, under a name that the next task would take.
         connection.prepare_threshold = None
-        connection.execute("SELECT audit.enter_run(%s)", [dag_run_id])
+        connection.execute("SELECT audit.enter_run(%s, false, %s, %s)", [dag_run_id, attempt, self.task_id])
         connection.execute("SET LOCAL statement_timeout = '6h'")
         as_of, columns, encoding, delimiter = connection.execute(
             "SELECT as_of, columns, encoding, delimiter FROM audit.open_load(%s)", [self.source]

@@ -82,12 +82,14 @@ with DAG(
             "deployed": deployed_fingerprint(),
             "fingerprint": fingerprint([SQL]),
         },
+        # The attempt: every other task belongs to this begin of the run and works in no later one.
+        do_xcom_push=True,
         doc_md="Opens the run in audit.runs, or says in a sentence why it must not run.",
     )
     end = RunStateOperator(
         task_id="end",
-        sql="SELECT audit.end_run(%(run)s)",
-        parameters={"run": "{{ run_id }}"},
+        sql="SELECT audit.end_run(%(run)s, %(attempt)s)",
+        parameters={"run": "{{ run_id }}", "attempt": begin.output},
         doc_md="Closes the run in audit.runs as published.",
     )
     raw = layer("raw", ["customer_data", "order_data", "payment_data"])

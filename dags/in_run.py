@@ -40,6 +40,12 @@ def in_plain_words(error: psycopg.Error, sql: object, task_id: str) -> psycopg.E
     return error
 
 
+def attempt_of(context: Any) -> int | None:
+    """Return which begin of its run a task belongs to, as the task `begin` has passed it on; None before it has."""
+    ti = context.get("ti")
+    return ti.xcom_pull(task_ids="begin") if ti else None
+
+
 def fail_run(context: Any) -> None:
     """Mark the run failed in audit.runs, with its reason.
 
@@ -49,7 +55,9 @@ def fail_run(context: Any) -> None:
     task_id = context["ti"].task_id if context.get("ti") else "a task"
     error = str(context.get("exception") or "its process ended without a word")
     with PostgresHook(CONN_ID).get_conn() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT audit.fail_run(%s, %s, %s)", [context["run_id"], task_id, error])
+        cursor.execute(
+            "SELECT audit.fail_run(%s, %s, %s, %s)", [context["run_id"], task_id, error, attempt_of(context)]
+        )
 
 
 class PlainErrors:
@@ -73,7 +81,7 @@ class InRun(PlainErrors):
 
     def execute(self, context: Any) -> Any:
         """Run the operator inside the run of its DAG run; raise psycopg.Error where that run is not open."""
-        self.dag_run_id = context["run_id"]
+        self.entering = [context["run_id"], self.even_if_failed, attempt_of(context), self.task_id]
         return super().execute(context)
 
     def get_db_hook(self) -> Any:
@@ -83,7 +91,7 @@ class InRun(PlainErrors):
 
         def enter_run(connection: Any, autocommit: bool) -> None:
             set_autocommit(connection, autocommit)
-            connection.execute("SELECT audit.enter_run(%s, %s)", [self.dag_run_id, self.even_if_failed])
+            connection.execute("SELECT audit.enter_run(%s, %s, %s, %s)", self.entering)
 
         hook.set_autocommit = enter_run
         return hook
@@ -92,9 +100,9 @@ class InRun(PlainErrors):
 class RunStateOperator(PlainErrors, SQLExecuteQueryOperator):
     """Open or close the run, from outside it: a retry finds what the first try has done."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        """Take what SQLExecuteQueryOperator takes."""
-        super().__init__(do_xcom_push=False, **kwargs)
+    def __init__(self, *, do_xcom_push: bool = False, **kwargs: Any) -> None:
+        """Take what SQLExecuteQueryOperator takes; what is passed on, if anything, is the one value of its query."""
+        super().__init__(handler=lambda cursor: cursor.fetchone()[0], do_xcom_push=do_xcom_push, **kwargs)
 
 
 class RunSqlOperator(InRun, SQLExecuteQueryOperator):

@@ -82,7 +82,7 @@ def run(task_id: str, run_id: str, as_of: str, url: str, folder: str, trouble: s
         "params": {"as_of": as_of},
         "dag_run": SimpleNamespace(logical_date=None, run_after="2026-02-01 00:30:00+00:00"),
         "var": {"value": VariableAccessor(deserialize_json=False)},
-        "ti": SimpleNamespace(task_id=task_id),
+        "ti": SimpleNamespace(task_id=task_id, xcom_pull=lambda **_: None),
     }
     task.render_template_fields(context)
     try:

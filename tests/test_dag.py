@@ -36,9 +36,14 @@ def dag() -> object:
 
 @pytest.fixture
 def open_run(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a warehouse in which the run "night" is open."""
+    """The URL of a warehouse in which the run "night" is open, as if raw and staging had been built, empty."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
     begin(warehouse, "2026-01-31", "night")
+    execute(
+        warehouse,
+        """INSERT INTO audit.steps (run_no, task, seconds)
+        SELECT 1, task, 0 FROM audit.sources CROSS JOIN unnest(ARRAY['raw.' || source, 'staging.' || entity]) AS task""",
+    )
     return warehouse
 
 
@@ -93,7 +98,9 @@ def test_nothing_but_operators(dag: object) -> None:
             expected = CheckSqlOperator if "__" in task.task_id else RunSqlOperator
         assert type(task) is expected, task.task_id
         assert "python_callable" not in vars(task)
-        assert task.do_xcom_push is False or isinstance(task, CheckSqlOperator), f"{task.task_id} keeps rows in Airflow"
+        # One number is passed on: which begin of the run the others belong to.
+        passes_on = task.task_id == "begin" or isinstance(task, CheckSqlOperator)
+        assert task.do_xcom_push is False or passes_on, f"{task.task_id} keeps rows in Airflow"
     assert issubclass(CheckSqlOperator, SQLCheckOperator)
     assert issubclass(RunSqlOperator, SQLExecuteQueryOperator)
     assert issubclass(CheckSqlOperator, InRun)
@@ -473,7 +480,8 @@ def test_a_task_notes_what_it_wrote_and_undoes_all_of_a_failure(open_run: str) -
     order = "INSERT INTO core.orders VALUES ({}, 1, '2025-01-01', 'Phone', 1, 1, now())"
     both = "SELECT 1; " + order.format(1) + ", (2, 1, '2025-01-01', 'Phone', 1, 1, now()); DELETE FROM core.payments"
     RunSqlOperator(task_id="core.orders", sql=both, conn_id="warehouse").execute({"run_id": "night"})
-    assert fetch(open_run, "SELECT task, rows_written FROM audit.steps") == [("core.orders", 2)]
+    written = "SELECT task, rows_written FROM audit.steps WHERE rows_written IS NOT NULL"
+    assert fetch(open_run, written) == [("core.orders", 2)]
     run_sql(order.format(3) + "; SELECT 1 / 0")
     assert fetch(open_run, "SELECT order_id FROM core.orders ORDER BY 1") == [(1,), (2,)]
 
@@ -489,6 +497,27 @@ def test_a_task_of_another_run_is_refused(kind: str, open_run: str) -> None:
         "run yesterday is not open. Clear the run from its first task (begin), or start a new one."
     )
     assert fetch(open_run, "SELECT count(*) FROM audit.deployments") == [(1,)]
+
+
+def test_a_task_of_an_earlier_begin_is_refused(dag: object, open_run: str, tmp_path: Path) -> None:
+    """Two Airflows have begun the same run of the same night; the tasks of the first know by XCom that it was theirs."""
+    from in_run import fail_run
+
+    def context(task_id: str, attempt: int) -> dict:
+        ti = SimpleNamespace(task_id=task_id, xcom_pull=lambda task_ids: {"begin": attempt}[task_ids])
+        return {"run_id": "night", "ti": ti}
+
+    begin(open_run, "2026-01-31", "night")
+    refusal = r"run night was begun again since \(attempt 2\): this task belongs to attempt 1\. Is a second Airflow"
+    for task_id in ("raw.order_data", "staging.customers", "core.orders__reconciles", "end"):
+        task = copy.copy(dag.get_task(task_id))
+        task.folder, task.parameters = str(tmp_path), {"run": "night", "attempt": 1}
+        with pytest.raises(psycopg.errors.RaiseException, match=refusal):
+            task.execute(context(task_id, 1))
+    fail_run({**context("core.orders", 1), "exception": "its store was empty"})
+    assert fetch(open_run, "SELECT state FROM audit.runs") == [("open",)]
+    fail_run({**context("core.orders", 2), "exception": "mine too"})
+    assert fetch(open_run, "SELECT state, reason FROM audit.runs") == [("failed", "core.orders: mine too")]
 
 
 @pytest.mark.parametrize(("bad_rows", "holds"), [(0, True), (2, False)])
@@ -563,7 +592,16 @@ def runs(cluster: server.Server, template: str, tmp_path_factory: pytest.TempPat
     with (
         warehouse_of(cluster, template, "ltv_dag_test") as url,
         warehouse_of(cluster, template, "ltv_dag_default") as other_url,
+        warehouse_of(cluster, template, "ltv_dag_twice") as twice_url,
     ):
+        # As if a second Airflow began the run while the first one loads it.
+        execute(
+            twice_url,
+            """CREATE FUNCTION audit.begin_again() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN UPDATE audit.runs SET attempt = attempt + 1; RETURN NULL; END $$;
+            CREATE TRIGGER begin_again AFTER INSERT ON audit.steps
+            FOR EACH ROW WHEN (new.task = 'staging.customers') EXECUTE FUNCTION audit.begin_again()""",
+        )
         execute(url, "UPDATE audit.sources SET kind = 'snapshot'")
         execute(url, "ALTER TABLE core.customers ADD CHECK (first_name <> 'Zebulon')")
         wanted = {
@@ -573,6 +611,7 @@ def runs(cluster: server.Server, template: str, tmp_path_factory: pytest.TempPat
             "refused": (refused, "2026-01-29", url),
             "broken": (broken, "2026-01-29", url),
             "past": (good, "2026-01-27", url),
+            "twice": (good, "2026-01-28", twice_url),
         }
         done = subprocess.run(
             [sys.executable, "-c", RUN_EACH, json.dumps(wanted)],
@@ -591,6 +630,7 @@ def runs(cluster: server.Server, template: str, tmp_path_factory: pytest.TempPat
         yield SimpleNamespace(
             url=url,
             other_url=other_url,
+            twice_url=twice_url,
             outcomes=json.loads(outcomes),
             output={name: output(name) for name in wanted},
             everything="".join([done.stdout, done.stderr, *logs]),
@@ -662,6 +702,15 @@ def test_a_day_before_the_last_published_one_begins_no_run(runs: SimpleNamespace
     assert state_of(runs, "past") == ()
     assert "as_of 2026-01-27 is before 2026-01-29, the last day published" in runs.output["past"]
     assert "The past is in marts.customer_ltv_history" in runs.output["past"]
+
+
+def test_a_run_that_was_begun_again_elsewhere_does_no_more(runs: SimpleNamespace) -> None:
+    assert runs.outcomes["twice"][1] == "failed"
+    assert "was begun again since (attempt 2): this task belongs to attempt 1" in runs.output["twice"]
+    # What the other one does with it is the other one's business.
+    assert fetch(runs.twice_url, "SELECT state, reason, attempt FROM audit.runs") == [("open", None, 2)]
+    steps = "SELECT task FROM audit.steps WHERE task NOT LIKE 'raw.%' ORDER BY 1"
+    assert fetch(runs.twice_url, steps) == [("staging.customers",)]
 
 
 def test_no_run_stays_open(runs: SimpleNamespace) -> None:

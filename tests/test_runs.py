@@ -57,23 +57,30 @@ def begin(
     deployed: str | None = None,
     fingerprint: str = "f",
 ) -> int:
-    found = connection.execute(
+    """Begin a run; return its number."""
+    connection.execute(
         "SELECT audit.begin_run(%s, %s, %s, %s, %s)",
         [run, as_of, due, deployed or deployed_fingerprint(), fingerprint],
     )
-    return found.fetchone()[0]
+    return connection.execute("SELECT run_no FROM audit.runs WHERE dag_run_id = %s", [run]).fetchone()[0]
 
 
-def enter(connection: psycopg.Connection, run: str = "one") -> int:
-    return connection.execute("SELECT audit.enter_run(%s)", [run]).fetchone()[0]
+def enter(connection: psycopg.Connection, run: str = "one", attempt: int | None = None, task: str | None = None) -> int:
+    return connection.execute("SELECT audit.enter_run(%s, false, %s, %s)", [run, attempt, task]).fetchone()[0]
 
 
-def end(connection: psycopg.Connection, run: str = "one") -> None:
-    connection.execute("SELECT audit.end_run(%s)", [run])
+def end(connection: psycopg.Connection, run: str = "one", attempt: int | None = None) -> None:
+    connection.execute("SELECT audit.end_run(%s, %s)", [run, attempt])
 
 
-def fail(connection: psycopg.Connection, run: str = "one", task: str = "core.orders", error: str = "no more") -> None:
-    connection.execute("SELECT audit.fail_run(%s, %s, %s)", [run, task, error])
+def fail(
+    connection: psycopg.Connection,
+    run: str = "one",
+    task: str = "core.orders",
+    error: str = "no more",
+    attempt: int | None = None,
+) -> None:
+    connection.execute("SELECT audit.fail_run(%s, %s, %s, %s)", [run, task, error, attempt])
 
 
 def verdict(connection: psycopg.Connection, claim: str, *arguments: object) -> bool:
@@ -461,7 +468,7 @@ def test_the_retry_of_the_task_end_finds_its_work_done(
     from customer_ltv import end as task
 
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
-    monkeypatch.setattr(task, "parameters", {"run": "one"})
+    monkeypatch.setattr(task, "parameters", {"run": "one", "attempt": 1})
     begin(db)
     task.execute({"run_id": "one"})
     assert state(db) == ("published", None)
@@ -506,6 +513,97 @@ def test_a_table_that_the_run_left_empty_or_keeps_is_not_looked_at(db: psycopg.C
         "SELECT audit.leave_run('staging.orders__reconciles', NULL)",
     )
     assert enter(db) == 1
+
+
+def refusal(connection: psycopg.Connection, task: str) -> tuple[str | None, str | None]:
+    with pytest.raises(psycopg.Error) as refused:
+        enter(connection, task=task)
+    return said(refused)
+
+
+def test_a_task_is_refused_when_its_run_has_not_built_what_it_reads(db: psycopg.Connection) -> None:
+    """The tables of an earlier run still stand; a task of core would take them for this delivery."""
+    begin(db)
+    db.execute("CREATE TABLE intermediate.customer_ltv ()")
+
+    def built(*tasks: str) -> None:
+        enter_and(db, *(f"SELECT audit.leave_run('{task}', 0)" for task in tasks))
+
+    assert enter(db, task="raw.order_data") == 1
+    raw = ["raw.customer_data", "raw.order_data", "raw.payment_data"]
+    assert refusal(db, "staging.customers") == (
+        f"staging.customers reads what this run has not built: {', '.join(raw)}",
+        NOT_OPEN_HINT,
+    )
+    built(*raw)
+    assert enter(db, task="staging.customers") == 1
+    built("staging.customers", "staging.payments")
+    for task in ("core.orders", "core.orders__reconciles", "intermediate.customer_ltv"):
+        assert refusal(db, task)[0] == f"{task} reads what this run has not built: staging.orders"
+    built("staging.orders")
+    assert enter(db, task="core.orders") == enter(db, task="intermediate.customer_ltv") == 1
+    assert refusal(db, "marts.customer_ltv")[0] == (
+        "marts.customer_ltv reads what this run has not built: intermediate.customer_ltv"
+    )
+    built("intermediate.customer_ltv")
+    assert enter(db, task="marts.customer_ltv") == 1
+    # By hand nobody asks, and another run has built nothing yet.
+    begin(db, "two")
+    assert enter(db, "two") == 2
+    with pytest.raises(psycopg.Error, match=r"core\.orders reads what this run has not built: raw\.customer_data"):
+        enter(db, "two", task="core.orders")
+
+
+# A run that begins again while a task of an earlier begin still lives: two Airflows on one warehouse
+
+
+AGAIN = "run one was begun again since (attempt 2): this task belongs to attempt 1"
+
+
+def attempt(connection: psycopg.Connection, run: str = "one") -> int:
+    """Begin a run; return the attempt."""
+    found = connection.execute(
+        "SELECT audit.begin_run(%s, %s, now(), %s, 'f')", [run, DAY, deployed_fingerprint()]
+    ).fetchone()
+    return found[0]
+
+
+def test_a_task_works_only_in_the_begin_that_it_belongs_to(db: psycopg.Connection) -> None:
+    assert [attempt(db), attempt(db)] == [1, 2]
+    for work in (enter, end):
+        with pytest.raises(psycopg.Error) as refused:
+            work(db, attempt=1)
+        assert said(refused) == (AGAIN, "Is a second Airflow at work on this warehouse?")
+    fail(db, attempt=1)
+    assert state(db) == ("open", None)
+    assert enter(db, attempt=2) == enter(db) == 1
+    with pytest.raises(psycopg.Error, match="begun again since"):
+        db.execute("SELECT audit.enter_run('one', true, 1)")
+    fail(db, attempt=2)
+    assert state(db) == ("failed", "core.orders: no more")
+    assert attempt(db) == 3
+    end(db, attempt=3)
+    end(db, attempt=3)
+    with pytest.raises(psycopg.Error, match="begun again since"):
+        end(db, attempt=2)
+    assert state(db) == ("published", None)
+    assert attempt(db, "two") == 1
+
+
+def test_a_task_that_waits_for_begin_finds_out_that_it_is_another(db: psycopg.Connection, connect: Connect) -> None:
+    attempt(db)
+    beginning = connect(autocommit=False)
+    attempt(beginning)
+    refused = meanwhile(connect, beginning, lambda waiting: enter(waiting, attempt=1))
+    assert isinstance(refused, psycopg.Error)
+    assert refused.diag.message_primary == AGAIN
+
+
+def test_a_name_that_is_free_after_an_undo_begins_no_first_attempt(db: psycopg.Connection) -> None:
+    assert [attempt(db), attempt(db)] == [1, 2]
+    end(db)
+    db.execute("UPDATE audit.runs SET state = 'undone', dag_run_id = 'one, undone by run 2'")
+    assert attempt(db) == 3
 
 
 # fail_run and end_run

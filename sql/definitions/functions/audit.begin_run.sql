@@ -1,4 +1,4 @@
--- audit.begin_run: open a run, or open a failed one again; refuse with a sentence what must not run.
+-- audit.begin_run: open a run, or open it again; refuse with a sentence what must not run; return the attempt.
 CREATE OR REPLACE FUNCTION audit.begin_run(
     dag_run_id text, as_of text, due timestamp with time zone, deployed text, fingerprint text
 ) RETURNS integer
@@ -15,7 +15,7 @@ DECLARE
     taken_as_of date;
     last_run audit.runs;
     last_night audit.runs;
-    begun integer;
+    begun audit.runs;
 BEGIN
     IF begin_run.deployed IS DISTINCT FROM (
         SELECT deployments.fingerprint FROM audit.deployments ORDER BY deployments.deployed_at DESC LIMIT 1
@@ -65,12 +65,14 @@ BEGIN
                 USING HINT = 'Start a new run.';
         END IF;
         UPDATE audit.runs
-        SET state = 'open', reason = NULL, ended_at = NULL, fingerprint = begin_run.fingerprint
+        SET
+            state = 'open', reason = NULL, ended_at = NULL, fingerprint = begin_run.fingerprint,
+            attempt = runs.attempt + 1
         WHERE runs.run_no = last_run.run_no;
         -- It starts from its first task: nothing that an earlier try built is taken for granted.
         DELETE FROM audit.steps WHERE steps.run_no = last_run.run_no;
         DELETE FROM audit.check_results WHERE check_results.run_no = last_run.run_no;
-        RETURN last_run.run_no;
+        RETURN last_run.attempt + 1;
     END IF;
 
     IF EXISTS (SELECT FROM audit.runs WHERE runs.dag_run_id = begin_run.dag_run_id) THEN
@@ -101,10 +103,17 @@ BEGIN
         WHERE runs.run_no = last_run.run_no;
         RAISE NOTICE 'run % had not ended: it is abandoned', last_run.dag_run_id;
     END IF;
-    INSERT INTO audit.runs (dag_run_id, as_of, fingerprint)
-    VALUES (begin_run.dag_run_id, day, begin_run.fingerprint)
-    RETURNING runs.run_no INTO begun;
-    RAISE NOTICE 'run_no %, as of %', begun, day;
-    RETURN begun;
+    INSERT INTO audit.runs (dag_run_id, as_of, fingerprint, attempt)
+    VALUES (
+        begin_run.dag_run_id, day, begin_run.fingerprint,
+        -- One that was undone had the name before.
+        1 + coalesce((
+            SELECT max(runs.attempt) FROM audit.runs
+            WHERE split_part(runs.dag_run_id, ', undone', 1) = begin_run.dag_run_id
+        ), 0)
+    )
+    RETURNING runs.* INTO begun;
+    RAISE NOTICE 'run_no %, as of %', begun.run_no, day;
+    RETURN begun.attempt;
 END $$;
-COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text) IS 'Open a run, or open a failed one again; refuse with a sentence what must not run.';
+COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text) IS 'Open a run, or open it again; refuse with a sentence what must not run. Returns the attempt: how often it has begun.';

@@ -1,15 +1,19 @@
--- audit.enter_run: make this transaction part of a run; refuse unless it is open and what it built still stands.
-CREATE OR REPLACE FUNCTION audit.enter_run(dag_run_id text, even_if_failed boolean DEFAULT false) RETURNS integer
+-- audit.enter_run: make this transaction part of a run; refuse unless it is open, has not begun again since, and
+-- has built what the task reads.
+CREATE OR REPLACE FUNCTION audit.enter_run(
+    dag_run_id text, even_if_failed boolean DEFAULT false, attempt integer DEFAULT NULL, task text DEFAULT NULL
+) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
 DECLARE
-    entered integer;
+    entered audit.runs;
+    missing text;
     built text;
     stands boolean;
 BEGIN
     -- KEY SHARE: begin_run (FOR UPDATE) waits for this task to end, fail_run (an UPDATE) does not.
-    SELECT runs.run_no INTO entered
+    SELECT runs.* INTO entered
     FROM audit.runs
     WHERE
         runs.dag_run_id = enter_run.dag_run_id
@@ -28,11 +32,40 @@ BEGIN
             USING HINT = 'Clear the run from its first task (begin), or start a new one.';
     END IF;
 
+    IF entered.attempt <> enter_run.attempt THEN
+        RAISE EXCEPTION 'run % was begun again since (attempt %): this task belongs to attempt %',
+            enter_run.dag_run_id, entered.attempt, enter_run.attempt
+            USING HINT = 'Is a second Airflow at work on this warehouse?';
+    END IF;
+
+    -- What an earlier run has left must not pass for this delivery.
+    SELECT string_agg(needed.task, ', ' ORDER BY needed.layer, needed.task) INTO missing
+    FROM (
+        SELECT 1 AS layer, 'raw.' || sources.source AS task FROM audit.sources
+        UNION ALL
+        SELECT 2 AS layer, 'staging.' || sources.entity AS task FROM audit.sources
+        UNION ALL
+        SELECT 4 AS layer, 'intermediate.' || tables.relname AS task
+        FROM pg_catalog.pg_class AS tables
+        WHERE tables.relnamespace = to_regnamespace('intermediate') AND tables.relkind = 'r'
+    ) AS needed
+    WHERE
+        needed.layer < array_position(
+            ARRAY['raw', 'staging', 'core', 'intermediate', 'marts'], split_part(enter_run.task, '.', 1)
+        )
+        AND NOT EXISTS (
+            SELECT FROM audit.steps WHERE steps.run_no = entered.run_no AND steps.task = needed.task
+        );
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION '% reads what this run has not built: %', enter_run.task, missing
+            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+    END IF;
+
     -- After a crash of the server an unlogged table comes back empty; that must not pass for an empty delivery.
     FOR built IN
         SELECT steps.task FROM audit.steps
         WHERE
-            steps.run_no = entered
+            steps.run_no = entered.run_no
             AND steps.rows_written > 0
             AND split_part(steps.task, '.', 1) IN ('raw', 'staging', 'intermediate')
     LOOP
@@ -46,7 +79,7 @@ BEGIN
         END IF;
     END LOOP;
 
-    PERFORM set_config('ltv.run_no', entered::text, true);
-    RETURN entered;
+    PERFORM set_config('ltv.run_no', entered.run_no::text, true);
+    RETURN entered.run_no;
 END $$;
-COMMENT ON FUNCTION audit.enter_run(text, boolean) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed) and what it built still stands.';
+COMMENT ON FUNCTION audit.enter_run(text, boolean, integer, text) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed), has not begun again since the given attempt, and what the task reads was built in it and still stands.';
