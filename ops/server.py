@@ -35,6 +35,8 @@ track_activity_query_size = '16kB'
 log_min_messages = warning
 # No CONTEXT: it quotes the row at which a COPY stopped.
 log_error_verbosity = terse
+# Nor the statement that failed: it can hold what a person has typed, a corrected row for example.
+log_min_error_statement = panic
 """
 
 

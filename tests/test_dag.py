@@ -42,7 +42,8 @@ def open_run(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> str:
     execute(
         warehouse,
         """INSERT INTO audit.steps (run_no, task, seconds)
-        SELECT 1, task, 0 FROM audit.sources CROSS JOIN unnest(ARRAY['raw.' || source, 'staging.' || entity]) AS task""",
+        SELECT 1, task, 0
+        FROM audit.sources CROSS JOIN unnest(ARRAY['raw.' || source, 'staging.' || entity]) AS task""",
     )
     return warehouse
 
@@ -500,7 +501,7 @@ def test_a_task_of_another_run_is_refused(kind: str, open_run: str) -> None:
 
 
 def test_a_task_of_an_earlier_begin_is_refused(dag: object, open_run: str, tmp_path: Path) -> None:
-    """Two Airflows have begun the same run of the same night; the tasks of the first know by XCom that it was theirs."""
+    """Two Airflows have begun the same run; the tasks of the first know by XCom which begin was theirs."""
     from in_run import fail_run
 
     def context(task_id: str, attempt: int) -> dict:

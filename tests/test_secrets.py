@@ -144,6 +144,34 @@ def test_no_password_is_in(place: str, marks: list[str], traces: dict[str, str])
         assert token not in traces[place]
 
 
+@pytest.mark.parametrize(
+    ("statement", "logged"),
+    [
+        ("SELECT 1 / 0 AS failed, 'zebulon@example.com' AS email", "division by zero"),
+        ("INSERT INTO people VALUES ('zebulon@example.com'), ('zebulon@example.com')", 'constraint "people_pkey"'),
+        ("COPY people FROM STDIN (FORMAT csv)", "extra data after last expected column"),
+    ],
+    ids=["statement", "detail", "context"],
+)
+def test_the_servers_log_quotes_no_statement_and_no_row(
+    statement: str, logged: str, cluster: server.Server, warehouse: str
+) -> None:
+    log = Path(cluster.folder) / "server.log"
+    before = log.stat().st_size
+    with psycopg.connect(warehouse) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE people (email text PRIMARY KEY)")
+        with pytest.raises(psycopg.DatabaseError, match=logged):
+            if statement.startswith("COPY"):
+                with cursor.copy(statement) as copy:
+                    copy.write("zebulon@example.com,1\n")
+            else:
+                cursor.execute(statement)
+        connection.rollback()
+    said = log.read_bytes()[before:].decode()
+    assert logged in said, "this test would not see it"
+    assert "zebulon" not in said
+
+
 LITERAL = re.compile(
     r"""
     \w+://[^\s:/@{}$<>'"]+:[^\s:/@{}$<>'"…%]{3,}@                        # a login in a URL
