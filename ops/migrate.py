@@ -32,7 +32,10 @@ def in_full(url: str) -> str:
     """
     try:
         parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except psycopg.ProgrammingError:
+        # What stands behind a bare @ or / is taken for the host or the port, which an error would repeat.
+        if "@" in parts.get("host", "") + parts.get("dbname", "") or parts.get("port", "").strip(",0123456789"):
+            raise ValueError
+    except (psycopg.ProgrammingError, ValueError):
         raise SystemExit(
             "DATABASE_URL is no postgresql://user:password@host:port/database; in the password, "
             "write @ as %40, : as %3A, / as %2F, # as %23, % as %25 and a blank as %20"

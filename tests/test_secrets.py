@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import migrate
 import psycopg
 import pytest
 import server
@@ -196,6 +197,30 @@ LITERAL = re.compile(
 )
 def test_what_looks_like_a_password(text: str, is_secret: bool) -> None:
     assert bool(LITERAL.search(text)) is is_secret
+
+
+@pytest.mark.parametrize("sign", ["@", "%99", "%", "/", "/?", "/@", "%zz", " ", "@:", "%00"])
+@pytest.mark.parametrize("user", ["ltv_pipeline", "a@b"])
+def test_a_url_with_a_bare_sign_in_its_password_is_refused_and_not_repeated(sign: str, user: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        migrate.in_full(f"postgresql://{user}:S3{sign}cr@127.0.0.1:5/warehouse")
+    assert str(refused.value).startswith("DATABASE_URL is no postgresql://user:password@host:port/database")
+    assert "cr@" not in str(refused.value)
+    assert "S3" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "full"),
+    [
+        ("postgresql://a:S3%40cr%25@h:5/w", "postgresql://a:S3%40cr%25@h:5/w"),
+        ("postgresql://a:S3:c#r?@h/w", "postgresql://a:S3%3Ac%23r%3F@h/w"),
+        ("host=h port=5 user=a password='p @/%' dbname=w", "postgresql://a:p%20%40%2F%25@h:5/w"),
+        ("postgresql://a@/w?host=/run", "postgresql://a@/w?host=%2Frun&port=5432"),
+        ("postgresql://h1:5,h2:6/w", "postgresql://h1%2Ch2:5%2C6/w"),
+    ],
+)
+def test_a_url_that_is_one_is_taken(url: str, full: str) -> None:
+    assert migrate.in_full(url) == full
 
 
 # What looks like one and is none; whoever adds another has looked at it.
