@@ -29,6 +29,8 @@ KEPT_NAMES = {"line_no", "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 MANY_BROKEN, MANY_BROKEN_BYTES = 500, 1 << 22
 # A line that COPY does not take; the limit is that of a row's size.
 REFUSED = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+# Encodings, by the server's names, whose characters Python and the server do not tell apart alike.
+WHOLE_OR_NOT = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "JOHAB", "GB18030", "EUC_JP", "EUC_KR"}
 
 
 class BadFileError(Exception):
@@ -214,7 +216,7 @@ class Delivery:
                         self.table, sql.Identifier(column)
                     )
                 )
-            loaded = self.copy(stream, header, first_line_no)
+            loaded = self.copy(stream, header, path.name, first_line_no)
             records = lines = loaded or 0
         if loaded is None:
             with opened(path) as (measured, stream):
@@ -255,8 +257,11 @@ class Delivery:
             sql.Literal(self.delimiter),
         )
 
-    def copy(self, stream: IO[bytes], header: list[str], first_line_no: int) -> int | None:
-        """COPY the rest of the stream as it is; return the number of records, None if one of them must be set aside."""
+    def copy(self, stream: IO[bytes], header: list[str], file: str, first_line_no: int) -> int | None:
+        """COPY the rest of the stream as it is; return the number of records, None if one of them must be set aside.
+
+        Raises BadFileError where it could not be told from the others.
+        """
         self.connection.execute(
             sql.SQL("ALTER TABLE {} ALTER line_no RESTART WITH {}").format(self.table, sql.Literal(first_line_no))
         )
@@ -270,8 +275,15 @@ class Delivery:
                 return int(cursor.rowcount)
         except REFUSED as error:
             # Its context quotes the row; only the message may leave it.
-            self.log.warning("%s; the file is read again, line by line", error.diag.message_primary or error)
-            return None
+            said = error.diag.message_primary or error
+        known_as = self.connection.execute("SELECT pg_encoding_to_char(pg_char_to_encoding(%s))", [self.encoding])
+        if known_as.fetchone()[0] in WHOLE_OR_NOT:
+            raise BadFileError(
+                f"{file}: {said}. In {self.encoding} its broken lines cannot be told from the good ones, "
+                "so none is taken: have it delivered in UTF-8"
+            )
+        self.log.warning("%s; the file is read again, line by line", said)
+        return None
 
     def has_overlong_field(self, header: list[str]) -> bool:
         """Whether a field of the table is longer than what the SQL behind it can work with: jsonb has a limit too."""

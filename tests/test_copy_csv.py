@@ -499,6 +499,22 @@ def test_a_declared_encoding_is_taken_and_an_undeclared_one_rejected(open_run: s
     assert [row[3] for row in loaded(open_run)] == ["2025-01-07", "caf\u00e9"]
 
 
+@pytest.mark.parametrize("encoding", ["SJIS", "shift_jis", "WIN932", "JOHAB", "BIG5", "GB18030", "EUC_JP"])
+def test_a_file_that_cannot_be_split_line_by_line_is_refused_whole(
+    encoding: str, open_run: str, tmp_path: Path
+) -> None:
+    """There Python and the server do not agree on what a text is: a good line would be set aside as a broken one."""
+    execute(open_run, "UPDATE audit.sources SET encoding = %s", [encoding])
+    write(tmp_path / "payment_data.csv", (HEADER + GOOD).encode())
+    load(tmp_path)
+    assert len(loaded(open_run)) == 1
+    write(tmp_path / "payment_data.csv", (HEADER + GOOD + "broken\n").encode())
+    assert refusal(open_run, tmp_path) == (
+        'payment_data.csv: missing data for column "customer_id". '
+        f"In {encoding} its broken lines cannot be told from the good ones, so none is taken: have it delivered in UTF-8"
+    )
+
+
 @pytest.mark.parametrize("delimiter", [";", "|", "\t", "%"])
 def test_a_declared_delimiter_is_taken(delimiter: str, open_run: str, tmp_path: Path) -> None:
     execute(open_run, "UPDATE audit.sources SET delimiter = %s", [delimiter])
