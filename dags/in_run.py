@@ -1,5 +1,6 @@
 """Run SQL inside a run of the pipeline: the fence, what is retried, and errors that quote no rows."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -25,13 +26,20 @@ RETRY_WHAT_CAN_PASS = ExceptionRetryPolicy(
 
 
 def in_plain_words(error: psycopg.Error, sql: object, task_id: str) -> psycopg.Error:
-    """Return the error without DETAIL and CONTEXT, which quote rows, and with the place in the SQL file."""
+    """Return the error without the values and rows that it quotes, and with the place in the SQL file."""
     if error.diag.message_primary is None:
         return error
     message = error.diag.message_primary
-    if error.diag.statement_position and isinstance(sql, str) and str(error.sqlstate).startswith("42"):
-        line = sql.count("\n", 0, int(error.diag.statement_position)) + 1
-        message += f" (sql/{task_id.replace('.', '/')}.sql, line {line})"
+    kind = str(error.sqlstate)[:2]
+    if kind == "22":
+        # A value that is none of its type.
+        message = re.sub(r'".*"', '"…"', message, flags=re.DOTALL)
+    if isinstance(sql, str) and (kind == "22" or (kind == "42" and error.diag.statement_position)):
+        place = f"sql/{task_id.replace('.', '/')}.sql"
+        if error.diag.statement_position:
+            line = sql.count("\n", 0, int(error.diag.statement_position)) + 1
+            place += f", line {line}"
+        message += f" ({place})"
     if error.diag.message_hint:
         message += f". {error.diag.message_hint}"
     if isinstance(error, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):

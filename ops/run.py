@@ -19,6 +19,7 @@ import airflow_home
 import psycopg
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 LOG = airflow_home.RUN_HOME / "make-run.log"
 SUMMARY = {
@@ -31,7 +32,9 @@ SUMMARY = {
         FROM audit.check_results WHERE run_no = %(run_no)s ORDER BY checked_at""",
     "The ten highest ltv": """
         SELECT customer_id, total_orders, total_amount, avg_order_value, orders_per_year, avg_lifespan_years, ltv
-        FROM marts.customer_ltv ORDER BY ltv DESC, customer_id LIMIT 10""",
+        FROM marts.customer_ltv
+        WHERE EXISTS (SELECT FROM audit.runs WHERE run_no = %(run_no)s AND state = 'published')
+        ORDER BY ltv DESC, customer_id LIMIT 10""",
 }
 NEXT = """Next:
   make psql                                            look around: \\dt marts.*, \\d+ marts.customer_ltv
@@ -67,19 +70,27 @@ def fill_gaps() -> None:
             setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))
 
 
+def cell(value: object) -> Text:
+    """Return a value as it stands in a table: in one line, cut where there is no room for it."""
+    shown = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return Text(shown, no_wrap=True, overflow="ellipsis")
+
+
 def show(console: Console, connection: psycopg.Connection, dag_run_id: str) -> None:
-    """Print the summary of the run."""
+    """Print the summary of the run, as far as it has come."""
     run_no = connection.execute("SELECT run_no FROM audit.runs WHERE dag_run_id = %s", [dag_run_id]).fetchone()
     for title, query in SUMMARY.items():
         cursor = connection.execute(query, {"run_no": run_no[0] if run_no else None})
+        rows = cursor.fetchall()
+        if not rows:
+            continue
         table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
         for column in cursor.description or []:
             is_number = column.type_display != "text"
-            table.add_column(column.name, justify="right" if is_number else "left", no_wrap=True)
-        for row in cursor:
-            table.add_row(
-                *("" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row)
-            )
+            # An example may be long: it alone gives way.
+            table.add_column(column.name, justify="right" if is_number else "left", no_wrap=column.name != "example")
+        for row in rows:
+            table.add_row(*map(cell, row))
         console.print()
         console.print(table)
 
@@ -133,10 +144,10 @@ def main() -> int:
             published = connection.execute(
                 "SELECT as_of FROM audit.runs WHERE dag_run_id = %s AND state = 'published'", [run.run_id]
             ).fetchone()
+            show(console, connection, run.run_id)
             if published is None:
                 console.print(f"\nNot published: see above. Airflow's own log: {LOG}", style="bold red")
                 return 1
-            show(console, connection, run.run_id)
     except Exception as error:
         outcome = "Published, and not shown" if published else "Not published"
         console.print(f"\n{outcome}: {error}. Airflow's own log: {LOG}", style="bold red", markup=False)

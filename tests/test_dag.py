@@ -433,10 +433,22 @@ NEW = "If the warehouse is new, or behind: make migrate"
             "SELECT 1;\nTABLE core.nothing",
             f'relation "core.nothing" does not exist (sql/core/orders.sql, line 2). {NEW}',
         ),
-        ("SELECT 1;\nSELECT 1 / 0;", "division by zero"),
+        ("SELECT 1;\nSELECT 1 / 0;", "division by zero (sql/core/orders.sql)"),
+        (
+            "SELECT customer_id::text::numeric FROM (VALUES ('zebulon@\"example\n.com')) AS typed (customer_id);",
+            'invalid input syntax for type numeric: "…" (sql/core/orders.sql)',
+        ),
+        (
+            "SELECT 1;\nSELECT 'Zebulon'::date;",
+            'invalid input syntax for type date: "…" (sql/core/orders.sql, line 2)',
+        ),
+        (
+            "SELECT v::integer FROM (VALUES ('99999999999')) AS typed (v);",
+            'value "…" is out of range for type integer (sql/core/orders.sql)',
+        ),
         ("DO $$ BEGIN RAISE EXCEPTION 'no' USING HINT = 'Try this.', DETAIL = 'Ann'; END $$", "no. Try this."),
     ],
-    ids=["syntax", "column", "table", "division", "raise"],
+    ids=["syntax", "column", "table", "division", "value", "value-in-place", "range", "raise"],
 )
 @pytest.mark.usefixtures("open_run")
 def test_an_error_is_said_in_plain_words(statements: str, message: str) -> None:

@@ -1,15 +1,19 @@
 """`make run` as a person runs it: what it prints, what it publishes, and its exit code."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 import run
 from conftest import ROOT
-from support import fetch
+from pipeline import begin
+from rich.console import Console
+from support import execute, fetch
 
 
 def make_run(url: str, **variables: object) -> subprocess.CompletedProcess[str]:
@@ -53,6 +57,12 @@ def test_a_failing_check_is_shown_with_its_file_and_ends_in_an_error(warehouse: 
     # Which of the checks comes first is left to the scheduler.
     assert "It ran sql/staging/" in done.stdout
     assert "Not published: see above." in done.stdout
+    # What became of every record is wanted all the more.
+    _, _, summary = done.stdout.partition("\nRecords per file ")
+    assert "order_data.csv       3,000 " in summary
+    _, _, checks = summary.partition("\nChecks ")
+    assert " failed " in checks
+    assert "The ten highest ltv" not in summary
     assert fetch(warehouse, "SELECT count(*) FROM marts.customer_ltv") == [(0,)]
     assert fetch(warehouse, "SELECT state, reason IS NOT NULL FROM audit.runs") == [("failed", True)]
 
@@ -94,6 +104,25 @@ def test_an_airflow_that_the_environment_knows_is_left_alone(warehouse: str, tmp
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["airflow.cfg"]
+
+
+def test_a_long_example_is_cut_and_nothing_else_is(warehouse: str) -> None:
+    begin(warehouse, "2026-01-31", "night")
+    execute(
+        warehouse,
+        """SELECT audit.enter_run('night'), audit.verdict(
+            'intermediate.customer_ltv__total_near_the_published', 12345678, 123456789, example => repeat('one [b]row ', 99)
+        )""",
+    )
+    console = Console(file=io.StringIO(), width=130)
+    with psycopg.connect(warehouse) as connection:
+        run.show(console, connection, "night")
+    (line,) = [line for line in console.file.getvalue().splitlines() if line.startswith("intermediate.")]
+    assert line.split()[:4] == [
+        *("intermediate.customer_ltv__total_near_the_published", "failed", "12345678", "123456789")
+    ]
+    assert line.endswith("…")
+    assert "one [b]row" in line
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,8 @@ def compare(connection: psycopg.Connection, path: Path, table: str) -> None:
             sql.SQL(", ").join(map(sql.Identifier, header)), sql.Identifier(*table.split(".")), where
         ),
     )
-    assert found == sorted(expected), f"{table}, columns {','.join(header)}"
+    sides = f"- is what {path.name} expects, + what the database holds"
+    assert found == sorted(expected), f"{table}, columns {','.join(header)}; {sides}"
 
 
 def kept_rows(connection: psycopg.Connection) -> list[list[list[str]]]:
