@@ -511,7 +511,8 @@ def test_a_file_that_cannot_be_split_line_by_line_is_refused_whole(
     write(tmp_path / "payment_data.csv", (HEADER + GOOD + "broken\n").encode())
     assert refusal(open_run, tmp_path) == (
         'payment_data.csv: missing data for column "customer_id". '
-        f"In {encoding} its broken lines cannot be told from the good ones, so none is taken: have it delivered in UTF-8"
+        f"In {encoding} its broken lines cannot be told from the good ones, so none is taken: "
+        "have it delivered in UTF-8"
     )
 
 

@@ -111,7 +111,8 @@ def test_a_long_example_is_cut_and_nothing_else_is(warehouse: str) -> None:
     execute(
         warehouse,
         """SELECT audit.enter_run('night'), audit.verdict(
-            'intermediate.customer_ltv__total_near_the_published', 12345678, 123456789, example => repeat('one [b]row ', 99)
+            'intermediate.customer_ltv__total_near_the_published', 12345678, 123456789,
+            example => repeat('one [b]row ', 99)
         )""",
     )
     console = Console(file=io.StringIO(), width=130)

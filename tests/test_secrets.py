@@ -159,14 +159,18 @@ def test_the_servers_log_quotes_no_statement_and_no_row(
 ) -> None:
     log = Path(cluster.folder) / "server.log"
     before = log.stat().st_size
+
+    def fail(cursor: psycopg.Cursor) -> None:
+        if statement.startswith("COPY"):
+            with cursor.copy(statement) as copy:
+                copy.write("zebulon@example.com,1\n")
+        else:
+            cursor.execute(statement)
+
     with psycopg.connect(warehouse) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE people (email text PRIMARY KEY)")
         with pytest.raises(psycopg.DatabaseError, match=logged):
-            if statement.startswith("COPY"):
-                with cursor.copy(statement) as copy:
-                    copy.write("zebulon@example.com,1\n")
-            else:
-                cursor.execute(statement)
+            fail(cursor)
         connection.rollback()
     said = log.read_bytes()[before:].decode()
     assert logged in said, "this test would not see it"

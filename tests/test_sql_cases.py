@@ -187,6 +187,36 @@ def test_every_file_has_its_cases(path: Path) -> None:
         assert {"passed", "failed"} <= verdicts, f"the cases show only {sorted(verdicts)}"
 
 
+def lists_of_inserts(entity: str) -> dict[str, list[str]]:
+    """The columns that each INSERT into the table of core names, and each MERGE that inserts, by where they stand."""
+    text = (ROOT / "sql" / "core" / f"{entity}.sql").read_text()
+    wanted = (
+        rf"\b(INSERT) INTO core\.{entity} \(([^()]+)\)|\b(MERGE) INTO core\.{entity} [^;]*?THEN INSERT \(([^()]+)\)"
+    )
+    return {
+        f"the {match[1] or match[3]} of line {text.count(chr(10), 0, match.start()) + 1}": re.findall(
+            r"\w+", match[2] or match[4]
+        )
+        for match in re.finditer(wanted, text)
+    }
+
+
+def test_a_column_says_that_it_is_personal_in_raw_and_staging_too(case_database: str) -> None:
+    with psycopg.connect(case_database) as connection:
+        described = set(
+            connection.execute(
+                """SELECT attrelid::regclass::text, attname, col_description(attrelid, attnum)
+                FROM pg_catalog.pg_attribute
+                INNER JOIN pg_catalog.pg_class ON attrelid = pg_class.oid
+                WHERE attnum > 0 AND relkind = 'r' AND relnamespace::regnamespace::text IN ('raw', 'staging', 'core')"""
+            ).fetchall()
+        )
+    personal = {(table, *rest) for table, *rest in described if table == "core.customers" and "Personal" in rest[1]}
+    assert {column for _, column, _ in personal} >= {"first_name", "last_name", "email", "gender", "date_of_birth"}
+    for table in ("staging.customers", "raw.customer_data"):
+        assert {(table, *rest) for _, *rest in personal} <= described
+
+
 @pytest.mark.parametrize("entity", ["customers", "orders", "payments"])
 def test_every_column_of_staging_reaches_core(case_database: str, entity: str) -> None:
     """A column that staging types and core forgets would be lost without a word."""
@@ -196,7 +226,17 @@ def test_every_column_of_staging_reaches_core(case_database: str, entity: str) -
             WHERE attrelid = %s::regclass AND attnum > 0 AND attname NOT IN ('line_no', 'reason')""",
             [f"staging.{entity}"],
         ).fetchall()
+        kept = connection.execute(
+            "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s::regclass AND attnum > 0",
+            [f"core.{entity}"],
+        ).fetchall()
     assert columns
+    lists = lists_of_inserts(entity)
+    assert any(" MERGE" in kind for kind in lists), "the lists are written otherwise: this test would not see them"
+    assert any(" INSERT" in kind for kind in lists)
+    for kind, named in lists.items():
+        forgotten = {column for (column,) in kept} - set(named)
+        assert not forgotten, f"sql/core/{entity}.sql: {kind} does not name {forgotten}"
     for name in (entity, f"{entity}__reconciles"):
         text = (ROOT / "sql" / "core" / f"{name}.sql").read_text()
         forgotten = [column for (column,) in columns if f"delivered.{column}" not in text]

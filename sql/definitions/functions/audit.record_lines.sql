@@ -1,4 +1,4 @@
--- audit.record_lines: note what became of a source's lines, per file, and set the rejected ones aside.
+-- audit.record_lines: note what became of a source's lines, per file, set the rejected ones aside, describe the tables.
 CREATE OR REPLACE FUNCTION audit.record_lines(source text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
@@ -74,5 +74,6 @@ BEGIN
         EXECUTE format('ANALYZE raw.%I', record_lines.source);
     END IF;
     PERFORM audit.set_aside(record_lines.source, false);
+    PERFORM audit.describe(record_lines.source);
 END $$;
-COMMENT ON FUNCTION audit.record_lines(text) IS 'Note what became of a source''s lines, per file, in audit.loads, and set the rejected ones aside.';
+COMMENT ON FUNCTION audit.record_lines(text) IS 'Note what became of a source''s lines, per file, in audit.loads, set the rejected ones aside, and describe the tables.';
