@@ -512,6 +512,13 @@ def test_a_task_of_another_run_is_refused(kind: str, open_run: str) -> None:
     assert fetch(open_run, "SELECT count(*) FROM audit.deployments") == [(1,)]
 
 
+@pytest.mark.parametrize("task_id", ["staging.customers", "core.customers", "core.orders__reconciles"])
+def test_a_task_whose_run_has_not_built_what_it_reads_is_refused(task_id: str, dag: object, open_run: str) -> None:
+    execute(open_run, "DELETE FROM audit.steps WHERE task LIKE 'raw.%'")
+    with pytest.raises(psycopg.errors.RaiseException, match=f"{task_id} reads what this run has not built: raw"):
+        copy.copy(dag.get_task(task_id)).execute({"run_id": "night"})
+
+
 def test_a_task_of_an_earlier_begin_is_refused(dag: object, open_run: str, tmp_path: Path) -> None:
     """Two Airflows have begun the same run; the tasks of the first know by XCom which begin was theirs."""
     from in_run import fail_run

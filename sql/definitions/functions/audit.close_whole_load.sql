@@ -1,4 +1,4 @@
--- audit.close_whole_load: bring back the indexes that audit.open_whole_load has taken away, and look at what the table holds.
+-- audit.close_whole_load: bring back the indexes that audit.open_whole_load has taken away; look at what is there now.
 CREATE OR REPLACE FUNCTION audit.close_whole_load() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
