@@ -197,7 +197,12 @@ def test_a_day_that_is_none_is_refused(text: str, unharmed: str) -> None:
 def test_the_id_of_a_run_is_said_as_it_is(text: str, unharmed: str) -> None:
     from customer_ltv import dag
 
-    context = {"run_id": text, "params": {"as_of": AS_OF}, "dag_run": SimpleNamespace(logical_date=AS_OF)}
+    context = {
+        "run_id": text,
+        "params": {"as_of": AS_OF},
+        "dag_run": SimpleNamespace(logical_date=AS_OF),
+        "ti": SimpleNamespace(xcom_pull=lambda **_: 1),
+    }
     for task_id in ("begin", "end"):
         task = dag.get_task(task_id)
         assert task.render_template(task.parameters, context)["run"] == text
