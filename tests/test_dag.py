@@ -19,7 +19,7 @@ import server
 from conftest import ROOT
 from pipeline import begin
 from sql_files import SQL
-from support import airflow_settings, customer, deliver, execute, fetch, new_airflow_home, warehouse_of
+from support import airflow_settings, as_if_built, customer, deliver, execute, fetch, new_airflow_home, warehouse_of
 
 DAG_FILE = ROOT / "dags" / "customer_ltv.py"
 LAYERS = ["raw", "staging", "core", "intermediate", "marts"]
@@ -36,15 +36,10 @@ def dag() -> object:
 
 @pytest.fixture
 def open_run(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a warehouse in which the run "night" is open, as if raw and staging had been built, empty."""
+    """The URL of a warehouse in which the run "night" is open, as if all had been built, empty."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
     begin(warehouse, "2026-01-31", "night")
-    execute(
-        warehouse,
-        """INSERT INTO audit.steps (run_no, task, seconds)
-        SELECT 1, task, 0
-        FROM audit.sources CROSS JOIN unnest(ARRAY['raw.' || source, 'staging.' || entity]) AS task""",
-    )
+    as_if_built(warehouse)
     return warehouse
 
 

@@ -8,7 +8,7 @@ import pytest
 import server
 from conftest import ROOT, database_url
 from pipeline import begin, run_pipeline, run_task, tasks
-from support import fetch, warehouse_of
+from support import as_if_built, fetch, warehouse_of
 
 READERS = 16
 PUBLISHES = 20
@@ -101,6 +101,7 @@ def analyst(cluster: server.Server) -> Iterator[str]:
 def publish(url: str, run_id: str, before_commit: Callable[[], None]) -> tuple:
     """Publish another candidate as the DAG's last tasks do; return what readers then see."""
     begin(url, AS_OF, run_id)
+    as_if_built(url)
     with psycopg.connect(url) as connection:
         connection.execute(NEXT_CANDIDATE)
         connection.commit()
