@@ -6,7 +6,6 @@
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
 SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_hashagg = off;
-SET LOCAL work_mem = '256MB';
 
 -- Whoever has no row yet, or no longer, is computed too.
 INSERT INTO core.stale_customers (customer_id)

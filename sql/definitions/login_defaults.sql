@@ -13,8 +13,8 @@ BEGIN
     -- Disks without heads, and memory: a row by its key costs little more than the next one.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET random_page_cost = ''1.1''', session_user, current_database());
     -- Joins and groups of millions of rows; compiling them costs more than it saves.
-    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET work_mem = ''64MB''', session_user, current_database());
-    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET maintenance_work_mem = ''256MB''', session_user, current_database());
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET work_mem = ''256MB''', session_user, current_database());
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET maintenance_work_mem = ''512MB''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET jit = ''off''', session_user, current_database());
     -- How a sentence writes a day.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET DateStyle = ''ISO, YMD''', session_user, current_database());

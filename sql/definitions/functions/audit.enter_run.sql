@@ -79,6 +79,8 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- The SQL files are UTF-8, whatever the environment of whoever sends them says.
+    PERFORM set_config('client_encoding', 'UTF8', true);
     PERFORM set_config('ltv.run_no', entered.run_no::text, true);
     RETURN entered.run_no;
 END $$;
