@@ -12,11 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "dags"), str(ROOT / "ops")]
 
-import migrate  # noqa: E402 - the folders have to be known first
-import psycopg  # noqa: E402
-import server  # noqa: E402
-from copy_csv import CopyCsvOperator  # noqa: E402
-from sql_files import SQL, deployed_fingerprint, fingerprint  # noqa: E402
+import migrate
+import psycopg
+import server
+from copy_csv import CopyCsvOperator
+from sql_files import SQL, deployed_fingerprint, fingerprint
 
 LINES, BROKEN, TRIES = 1_000_000, 1_000, 5
 FLAWS = ("{0},7\n", '{0},"7,3,2026-01-01,5\n', "\n", "{0},1,2,3,4,5,6\n")

@@ -11,11 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "dags"), str(ROOT / "ops")]
 
-import migrate  # noqa: E402
-import pipeline  # noqa: E402
-import psycopg  # noqa: E402
-import server  # noqa: E402
-import structlog  # noqa: E402
+import migrate
+import pipeline
+import psycopg
+import server
+import structlog
 
 SOURCES = {
     "customer_data": ["customer_id", "first_name", "last_name", "email", "country", "gender", "date_of_birth"],
