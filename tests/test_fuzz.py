@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -391,6 +391,8 @@ class Warehouse:
     folder: Path
     seen: Counter = field(default_factory=Counter)
     number: int = 0
+    snapshots: set[str] = field(default_factory=set)
+    has_failed: bool = False
 
     def rows(self, statement: str) -> list[tuple]:
         return self.connection.execute(statement).fetchall()
@@ -403,8 +405,8 @@ class Warehouse:
         """Every row that is kept, with its place and its transaction."""
         return rows_seen(self.connection, "core", "marts")
 
-    def reset(self, *, open_limits: bool) -> None:
-        """Empty every table that is kept; what a delivery must look like, and how much of it may be wrong, stays."""
+    def reset(self, *, open_limits: bool, snapshots: Iterable[str]) -> None:
+        """Empty every table that is kept; say how much of a delivery may be wrong, and what is a snapshot."""
         kept = [
             f"{schema}.{table}"
             for schema, table in self.rows(
@@ -416,9 +418,14 @@ class Warehouse:
         self.connection.execute(f"TRUNCATE {', '.join(kept)}")
         self.connection.execute(
             """UPDATE audit.sources
-            SET max_reject_share = %s, max_waiting_share = %s, max_volume_fall = %s, max_total_change = %s""",
-            [share, share, 1 if open_limits else Decimal("0.10"), 10**15 if open_limits else Decimal("0.50")],
+            SET max_reject_share = %s, max_waiting_share = %s, max_volume_fall = %s, max_total_change = %s,
+                kind = CASE WHEN source = ANY (%s) THEN 'snapshot' ELSE 'delta' END""",
+            [
+                *(share, share, 1 if open_limits else Decimal("0.10"), 10**15 if open_limits else Decimal("0.50")),
+                list(snapshots),
+            ],
         )
+        self.snapshots = set(snapshots)
 
     def run(self, as_of: date) -> Exception | None:
         """Run the pipeline on the folder; return what it was refused with."""
@@ -467,6 +474,14 @@ class Told:
 
     def good(self) -> dict[int, tuple]:
         return {line.key: tuple(line.values.values()) for line in self.lines if line.rule is None}
+
+    def has_good_records(self) -> bool:
+        """Whether a line of the files themselves is good, and not only one that waited."""
+        return any(line.rule is None and line.line_no > 0 for line in self.lines)
+
+    def named(self) -> set[int | None]:
+        """The keys that some line carries, whatever its verdict."""
+        return {line.key for line in self.lines}
 
 
 def tell(warehouse: Warehouse, files: Files, as_of: date) -> dict[str, Told] | None:
@@ -565,10 +580,32 @@ def net_amounts(payments: dict[int, tuple]) -> dict[int, Decimal]:
     return net
 
 
+def kept_by(warehouse: Warehouse, before: dict[str, dict[int, tuple]], told: dict[str, Told]) -> dict[str, set[int]]:
+    """The rows of core that a delivery leaves there: a snapshot takes those that it neither names nor needs."""
+    good = {source: told[source].good() for source in COLUMNS}
+    # A payment whose line was refused stays as it was, and so does one that a delta says nothing of.
+    unnamed = set() if "payment_data" in warehouse.snapshots else set(before["payments"])
+    as_it_was = ((told["payment_data"].named() | unnamed) & set(before["payments"])) - set(good["payment_data"])
+    unnamed = set() if "order_data" in warehouse.snapshots else set(before["orders"])
+    needed = {payment[2] for payment in good["payment_data"].values()}
+    needed |= {before["payments"][key][2] for key in as_it_was}
+    orders = (told["order_data"].named() | unnamed | needed) & set(before["orders"])
+    unnamed = set() if "customer_data" in warehouse.snapshots else set(before["customers"])
+    needed = {order[1] for order in good["order_data"].values()}
+    needed |= {before["orders"][key][1] for key in orders - set(good["order_data"])}
+    customers = (told["customer_data"].named() | unnamed | needed) & set(before["customers"])
+    return {"customers": customers, "orders": orders, "payments": as_it_was}
+
+
 def check_core(warehouse: Warehouse, before: dict[str, dict[int, tuple]], told: dict[str, Told]) -> None:
     """Core is what it was, with the good lines on top; payments follow their order; what waits is held."""
     after = {entity: warehouse.core(entity) for entity in ENTITIES.values()}
-    expected = {entity: before[entity] | told[source].good() for source, entity in ENTITIES.items()}
+    kept = kept_by(warehouse, before, told)
+    expected = {
+        entity: {key: before[entity][key] for key in kept[entity]} | told[source].good()
+        for source, entity in ENTITIES.items()
+    }
+    warehouse.seen["dropped"] += sum(len(before[entity].keys() - expected[entity]) for entity in expected)
     owner = {order: row[1] for order, row in expected["orders"].items()}
     expected["payments"] = {
         key: (key, owner[order], order, day, amount) for key, (_, _, order, day, amount) in expected["payments"].items()
@@ -579,7 +616,10 @@ def check_core(warehouse: Warehouse, before: dict[str, dict[int, tuple]], told: 
         for source, fields in warehouse.rows("SELECT source, fields FROM audit.waiting_rows")
     )
     assert waiting == sorted(
-        (source, str(line.key)) for source in COLUMNS for line in told[source].lines if verdict(line.rule) == "waiting"
+        (source, str(line.key))
+        for source in COLUMNS
+        for line in told[source].lines
+        if verdict(line.rule) == "waiting" and source not in warehouse.snapshots
     )
 
 
@@ -626,7 +666,11 @@ def check_delivery(warehouse: Warehouse, files: Files, as_of: date) -> None:
         check_mart(warehouse)
 
     again = warehouse.run(as_of)
-    assert str(again) == str(error)
+    if reached == "end" and any(not told[source].has_good_records() for source in COLUMNS):
+        # What waited was the only good row, and has been released.
+        assert str(again).endswith("__key_unique_and_not_null failed: nothing to check")
+    else:
+        assert str(again) == str(error)
     # What a check of core or later refuses has been merged, and the next run has it already.
     if reached in ("raw", "staging", "end"):
         assert warehouse.written() == after
@@ -649,7 +693,10 @@ MOVED = {
     "order_data.csv": b"order_id,customer_id,order_date,product,price\n1,2,2025-03-04,Phone,10\n",
     "payment_data.csv": b"payment_id,customer_id,order_id,payment_date,amount\n2,2,2,2025-03-05,10.25\n",
 }
-STRAY_QUOTES = b'7,A"nn,U,a@b,,,\n8,A"nn,U,a@b,,,\n9,too few\n'
+STRAY_QUOTES = {
+    "customer_data.csv": GOOD["customer_data.csv"] + b'7,A"nn,U,a@b,,,\n8,A"nn,U,a@b,,,\n9,too few\n',
+}
+NUL_FIRST = {"payment_data.csv": b"\0" + GOOD["payment_data.csv"]}
 
 
 @seed(SEED)
@@ -661,21 +708,27 @@ STRAY_QUOTES = b'7,A"nn,U,a@b,,,\n8,A"nn,U,a@b,,,\n9,too few\n'
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-@example(deliveries=[(0, GOOD), (0, GOOD | MOVED)], open_limits=True)
-@example(deliveries=[(0, GOOD | {"customer_data.csv": GOOD["customer_data.csv"] + STRAY_QUOTES})], open_limits=True)
-@example(deliveries=[(0, GOOD | {"payment_data.csv": b"\0" + GOOD["payment_data.csv"]})], open_limits=True)
+@example(deliveries=[(0, GOOD), (0, GOOD | MOVED)], open_limits=True, snapshots=[])
+@example(deliveries=[(0, GOOD), (0, GOOD | MOVED)], open_limits=True, snapshots=list(COLUMNS))
+@example(deliveries=[(0, GOOD | STRAY_QUOTES)], open_limits=True, snapshots=[])
+@example(deliveries=[(0, GOOD | NUL_FIRST)], open_limits=True, snapshots=[])
 @given(
     deliveries=st.lists(delivery(), min_size=1, max_size=3),
     open_limits=st.sampled_from([True] * 4 + [False] + [True] * 4),
+    snapshots=st.sampled_from([[], [], *itertools.chain(*(itertools.combinations(COLUMNS, n) for n in (1, 2, 3))), []]),
 )
 def test_every_record_is_accounted_for(
-    warehouse: Warehouse, deliveries: list[tuple[int, Files]], open_limits: bool
+    warehouse: Warehouse, deliveries: list[tuple[int, Files]], open_limits: bool, snapshots: Iterable[str]
 ) -> None:
-    # Deliveries are what is counted; how many of them an example has is drawn.
-    if warehouse.seen["deliveries"] >= DELIVERIES:
+    # Deliveries are what is counted; how many of them an example has is drawn. What has failed is tried again.
+    if warehouse.seen["deliveries"] >= DELIVERIES and not warehouse.has_failed:
         return
-    warehouse.reset(open_limits=open_limits)
+    warehouse.reset(open_limits=open_limits, snapshots=snapshots)
     as_of = FIRST_DAY
-    for days, files in deliveries:
-        as_of += timedelta(days=days)
-        check_delivery(warehouse, files, as_of)
+    try:
+        for days, files in deliveries:
+            as_of += timedelta(days=days)
+            check_delivery(warehouse, files, as_of)
+    except BaseException:
+        warehouse.has_failed = True
+        raise
