@@ -101,20 +101,29 @@ def in_order(path: ObjectStoragePath) -> list[str | int]:
 def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     """Return the source's file, plain or gzipped, or its parts in order of name.
 
-    Raises BadFileError when there is none, or when one is there both plain and gzipped.
+    Raises BadFileError when there is none, when one is there twice (plain and gzipped, whole and in parts), or when a
+    name may or may not be meant, as that of an old copy.
     """
     place = ObjectStoragePath(folder)
     if not place.is_dir():
         raise BadFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source")
-    pattern = re.compile(re.escape(source) + r"([-_.][\w-]+)?\.csv(\.gz)?")
+    pattern = re.compile(re.escape(source) + r"([-_.](?!csv\b).+)?\.csv(\.gz)?", re.DOTALL)
+    numbered = re.compile(re.escape(source) + r"[-_.](part[-_.]?)?\d+([-_.]\d+)*\.csv(\.gz)?", re.ASCII)
     found = sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=in_order)
     if not found:
         raise BadFileError(f"{source}.csv is missing in {folder}")
+    names = [path.name for path in found]
+    parts = [name for name in names if name not in (f"{source}.csv", f"{source}.csv.gz")]
+    if odd := [name for name in parts if not numbered.fullmatch(name)]:
+        raise BadFileError(
+            f"{odd[0]!a} in {folder} is neither {source}.csv nor a numbered part of it like {source}_1.csv: take it away"
+        )
     if odd := [path.name for path in found if not path.is_file()]:
         raise BadFileError(f"{odd[0]} in {folder} is no regular file")
-    names = [path.name for path in found]
     if twice := [name for name in names if f"{name}.gz" in names]:
         raise BadFileError(f"{twice[0]} is there twice in {folder}: plain and as {twice[0]}.gz")
+    if parts and len(parts) < len(names):
+        raise BadFileError(f"{source}.csv is there twice in {folder}: whole, and in parts like {parts[0]}")
     return found
 
 

@@ -32,6 +32,20 @@ def settings(warehouse_url: str, home: Path) -> dict[str, str]:
     }
 
 
+def read_from_data() -> None:
+    """Have deliveries read from DATA, a folder or the URL of an object store's, where the environment names one.
+
+    Raises SystemExit with a sentence when its name is no text.
+    """
+    data = os.environ.get("DATA", "")
+    try:
+        data.encode()
+    except UnicodeEncodeError:
+        raise SystemExit(f"DATA={data!a} is no UTF-8: give the folder another name") from None
+    if data:
+        os.environ["AIRFLOW_VAR_LTV_SOURCE"] = data if "://" in data else str(Path(data).resolve())
+
+
 def prepare(home: Path) -> str:
     """Make warehouse and metadata database ready, set the environment, and return the warehouse's URL.
 

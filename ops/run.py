@@ -11,7 +11,6 @@ import sys
 import time
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -24,7 +23,7 @@ from rich.text import Text
 LOG = airflow_home.RUN_HOME / "make-run.log"
 SUMMARY = {
     "Records per file": """
-        SELECT file, records AS "in file", good AS loaded, rejected, superseded AS duplicate, waiting
+        SELECT file, records AS "in file", good AS loaded, rejected, superseded AS duplicate, waiting, forgotten
         FROM audit.loads WHERE run_no = %(run_no)s ORDER BY source, first_line_no""",
     "Checks": """
         SELECT claim AS check, verdict, bad_rows AS bad, checked_rows AS checked,
@@ -39,7 +38,7 @@ SUMMARY = {
 NEXT = """Next:
   make psql                                            look around: \\dt marts.*, \\d+ marts.customer_ltv
   echo 'SELECT file, line_no, reason FROM audit.rejected_rows' | make -s psql      what was set aside, and why
-  make ui                                              Airflow's web page, with the daily schedule on
+  make ui                                              Airflow's web page, with the daily schedule on (DATA=…: as here)
 """
 
 
@@ -105,11 +104,7 @@ def main() -> int:
             raise ValueError
     except ValueError:
         raise SystemExit(f"AS_OF={as_of} is no day: write it YYYY-MM-DD") from None
-    data = os.environ.get("DATA", "")
-    try:
-        data.encode()
-    except UnicodeEncodeError:
-        raise SystemExit(f"DATA={data!a} is no UTF-8: give the folder another name") from None
+    airflow_home.read_from_data()
     LOG.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(LOG.with_name("lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -117,8 +112,6 @@ def main() -> int:
     except BlockingIOError:
         raise SystemExit("Another make run is at work here: wait until it has ended.") from None
     url = airflow_home.prepare(airflow_home.RUN_HOME)
-    if data:
-        os.environ["AIRFLOW_VAR_LTV_SOURCE"] = data if "://" in data else str(Path(data).resolve())
 
     # Airflow's own words go to a file: the lines of Progress are for the person.
     log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

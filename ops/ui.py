@@ -1,12 +1,14 @@
 """Start Airflow with its web page on this machine, with the daily schedule on: `make ui`.
 
-It runs until it is interrupted. UI_PORT (8080 unless told) comes from the environment. Airflow's own `standalone`
-would open two more ports to every network; these three processes listen on 127.0.0.1 alone.
+It runs until it is interrupted. DATA (a folder or the URL of an object store's) and UI_PORT (8080 unless told) come
+from the environment. Airflow's own `standalone` would open two more ports to every network; these three processes
+listen on 127.0.0.1 alone.
 """
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -61,6 +63,10 @@ def main() -> int:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise SystemExit(f"UI_PORT={port} is no port: a number from 1 to 65535")
     address = f"http://127.0.0.1:{port}"
+    with socket.socket() as taken:
+        if taken.connect_ex(("127.0.0.1", int(port))) == 0:
+            raise SystemExit(f"Port {port} is taken on this machine: choose another one, make ui UI_PORT=…")
+    airflow_home.read_from_data()
     airflow_home.prepare(airflow_home.UI_HOME)
     os.environ.update(
         AIRFLOW__API__HOST="127.0.0.1",

@@ -260,11 +260,11 @@ def test_an_open_quote_in_the_header_repeats_nobody(open_run: str, tmp_path: Pat
 
 
 def test_part_10_comes_after_part_2(open_run: str, tmp_path: Path) -> None:
-    for part in (10, 2, 1):
+    for part in ("10", "2", "1", "2026-01-31", "part_00"):
         write(tmp_path / f"payment_data_{part}.csv", HEADER + GOOD)
     load(tmp_path)
-    files = fetch(open_run, "SELECT file FROM audit.loads ORDER BY first_line_no")
-    assert files == [("payment_data_1.csv",), ("payment_data_2.csv",), ("payment_data_10.csv",)]
+    files = [file for (file,) in fetch(open_run, "SELECT file FROM audit.loads ORDER BY first_line_no")]
+    assert files == [f"payment_data_{part}.csv" for part in ("1", "2", "10", "2026-01-31", "part_00")]
 
 
 def test_a_row_that_no_page_holds_is_said_with_its_file(open_run: str, tmp_path: Path) -> None:
@@ -306,10 +306,24 @@ def test_a_column_name_of_63_bytes_is_taken(open_run: str, tmp_path: Path) -> No
             {"payment_data.csv": HEADER + ROWS, "payment_data.csv.gz": HEADER + ROWS},
             "payment_data.csv is there twice in {folder}: plain and as payment_data.csv.gz",
         ),
+        (
+            {"payment_data.csv": HEADER + ROWS, "payment_data_2.csv": HEADER + ROWS},
+            "payment_data.csv is there twice in {folder}: whole, and in parts like payment_data_2.csv",
+        ),
+        (
+            {"payment_data.csv": HEADER + ROWS, "payment_data_old.csv": HEADER + ROWS},
+            "'payment_data_old.csv' in {folder} is neither payment_data.csv nor a numbered part of it like "
+            "payment_data_1.csv: take it away",
+        ),
+        (
+            {"payment_data_1.csv": HEADER + ROWS, "payment_data_1 (copy).csv.gz": HEADER},
+            "'payment_data_1 (copy).csv.gz' in {folder} is neither payment_data.csv nor a numbered part of it like "
+            "payment_data_1.csv: take it away",
+        ),
         ({"payment_data.csv": (HEADER + ROWS).encode("utf-16")}, "payment_data.csv: the header is no UTF8 text"),
         ({"payment_data.csv": "\0" + HEADER + ROWS}, "payment_data.csv: the header is no UTF8 text: a NUL byte"),
     ],
-    ids=["none", "another", "empty", "empty-gz", "header-only", "header-alone", "part-empty", "twice", "utf-16", "nul"],
+    ids=["none", "another", "empty", "empty-gz", "header-only", "header-alone", "part-empty", "twice", "and-parts", "old", "copy", "utf-16", "nul"],
 )
 def test_a_delivery_without_data_is_refused(
     files: dict[str, str | bytes], message: str, open_run: str, tmp_path: Path

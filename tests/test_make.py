@@ -5,6 +5,7 @@ import os
 import re
 import runpy
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -119,6 +120,16 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
     code, _, err = make("ui", UI_PORT=port)
     assert code != 0
     assert f"UI_PORT={port} is no port: a number from 1 to 65535" in err
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = make("ui", UI_PORT=str(port))
+    assert code != 0
+    assert f"Port {port} is taken on this machine" in err
 
 
 def test_psql_stops_at_the_first_error(warehouse: str) -> None:
