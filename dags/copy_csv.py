@@ -116,7 +116,7 @@ def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     parts = [name for name in names if name not in (f"{source}.csv", f"{source}.csv.gz")]
     if odd := [name for name in parts if not numbered.fullmatch(name)]:
         raise BadFileError(
-            f"{odd[0]!a} in {folder} is neither {source}.csv nor a numbered part of it like {source}_1.csv: take it away"
+            f"{odd[0]!a} in {folder} is neither {source}.csv nor a numbered part of it ({source}_1.csv): take it away"
         )
     if odd := [path.name for path in found if not path.is_file()]:
         raise BadFileError(f"{odd[0]} in {folder} is no regular file")
