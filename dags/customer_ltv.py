@@ -15,7 +15,7 @@ from copy_csv import CopyCsvOperator
 from in_run import CONN_ID, RETRY_WHAT_CAN_PASS, CheckSqlOperator, RunSqlOperator, RunStateOperator, fail_run
 from sql_files import ROOT, SQL, deployed_fingerprint, fingerprint, header
 
-FOLDER = "{{ var.value.get('ltv_source', '" + str(ROOT / "data") + "') }}"
+FOLDER = f"{{{{ var.value.get('ltv_source', {str(ROOT / 'data')!r}) }}}}"
 PUBLISHED = {"marts.customer_ltv": [Asset("marts.customer_ltv")]}
 
 
@@ -72,15 +72,22 @@ with DAG(
         "on_failure_callback": fail_run,
     },
 ) as dag:
+    raw = layer("raw", ["customer_data", "order_data", "payment_data"])
+    staging = layer("staging", "customers", "orders", "payments")
+    core = layer("core", "customers", "orders", "payments", "customer_activity", each=True)
+    intermediate = layer("intermediate", "customer_ltv")
+    marts = layer("marts", "customer_ltv")
     begin = RunStateOperator(
         task_id="begin",
-        sql="SELECT audit.begin_run(%(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s)",
+        sql="SELECT audit.begin_run(%(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s, %(tasks)s)",
         parameters={
             "run": "{{ run_id }}",
             "as_of": "{{ params.as_of or '' }}",
             "due": "{{ dag_run.logical_date or dag_run.run_after }}",
             "deployed": deployed_fingerprint(),
             "fingerprint": fingerprint([SQL]),
+            # What each later layer asks for: a task that was marked as done by hand has not been.
+            "tasks": sorted(dag.task_ids),
         },
         # The attempt: every other task belongs to this begin of the run and works in no later one.
         do_xcom_push=True,
@@ -92,10 +99,5 @@ with DAG(
         parameters={"run": "{{ run_id }}", "attempt": begin.output},
         doc_md="Closes the run in audit.runs as published.",
     )
-    raw = layer("raw", ["customer_data", "order_data", "payment_data"])
-    staging = layer("staging", "customers", "orders", "payments")
-    core = layer("core", "customers", "orders", "payments", "customer_activity", each=True)
-    intermediate = layer("intermediate", "customer_ltv")
-    marts = layer("marts", "customer_ltv")
 
     begin >> raw >> staging >> core >> intermediate >> marts >> end

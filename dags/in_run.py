@@ -58,14 +58,15 @@ def fail_run(context: Any) -> None:
     """Mark the run failed in audit.runs, with its reason.
 
     Called when a task has failed for good, by the task's process; and when the DAG run has, by Airflow itself, for a
-    process that was killed and could not say so. The first reason stays.
+    process that was killed and could not say so. The first reason stays. Before this DAG run has begun there is nothing
+    of it to fail: what is open under its name is another Airflow's.
     """
+    if (attempt := attempt_of(context)) is None:
+        return
     task_id = context["ti"].task_id if context.get("ti") else "a task"
     error = str(context.get("exception") or "its process ended without a word")
     with PostgresHook(CONN_ID).get_conn() as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT audit.fail_run(%s, %s, %s, %s)", [context["run_id"], task_id, error, attempt_of(context)]
-        )
+        cursor.execute("SELECT audit.fail_run(%s, %s, %s, %s)", [context["run_id"], task_id, error, attempt])
 
 
 class PlainErrors:

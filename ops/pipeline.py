@@ -21,8 +21,8 @@ def begin(url: str, as_of: str, run_id: str) -> None:
     """Open a run as the DAG's first task does."""
     with psycopg.connect(url) as connection:
         connection.execute(
-            "SELECT audit.begin_run(%s, %s, now(), %s, %s)",
-            [run_id, as_of, deployed_fingerprint(), fingerprint([SQL])],
+            "SELECT audit.begin_run(%s, %s, now(), %s, %s, %s)",
+            [run_id, as_of, deployed_fingerprint(), fingerprint([SQL]), [task.task_id for task in tasks()]],
         )
 
 

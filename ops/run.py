@@ -23,7 +23,8 @@ from rich.text import Text
 LOG = airflow_home.RUN_HOME / "make-run.log"
 SUMMARY = {
     "Records per file": """
-        SELECT file, records AS "in file", good AS loaded, rejected, superseded AS duplicate, waiting, forgotten
+        SELECT file || coalesce(' (as in run_no ' || same_as_run_no || ')', '') AS file,
+            records AS "in file", good AS loaded, rejected, superseded AS duplicate, waiting, forgotten
         FROM audit.loads WHERE run_no = %(run_no)s ORDER BY source, first_line_no""",
     "Checks": """
         SELECT claim AS check, verdict, bad_rows AS bad, checked_rows AS checked,

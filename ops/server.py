@@ -182,8 +182,11 @@ def create(local: Path) -> Server:
         )
     with (server.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
         settings.write(SETTINGS.format(port=port))
-    with os.fdopen(os.open(server.state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as state:
+    # Whole or not at all: it is the only place of the passwords.
+    unfinished = f"{server.state}.unfinished"
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as state:
         json.dump(asdict(server), state)
+    Path(unfinished).replace(server.state)
     server.start()
     return server
 
@@ -191,7 +194,10 @@ def create(local: Path) -> Server:
 def find(local: Path = LOCAL) -> Server | None:
     """Return the cluster that `local` remembers, or None."""
     with contextlib.suppress(FileNotFoundError):
-        server = Server(**json.loads((local / "postgres.json").read_text(encoding="utf-8")))
+        try:
+            server = Server(**json.loads((local / "postgres.json").read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise SystemExit(f"{local}/postgres.json is damaged: put it back, or remove {local}") from None
         if server.data.exists():
             return server
         print(f"The database in {server.folder} is gone; a new one is made.", file=sys.stderr)

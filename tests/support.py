@@ -78,13 +78,14 @@ def execute(url: str, statement: str, parameters: object = None) -> None:
 
 
 def as_if_built(url: str) -> None:
-    """Note every rebuilt table as built by the open run, though it is an earlier one's, or missing."""
+    """Note every task as done by the open run, though what stands is an earlier one's, or missing."""
     execute(
         url,
         """INSERT INTO audit.steps (run_no, task, seconds)
         SELECT audit.run_no(), task, 0
         FROM audit.sources CROSS JOIN unnest(ARRAY['raw.' || source, 'staging.' || entity]) AS task
-        UNION ALL SELECT audit.run_no(), 'intermediate.customer_ltv', 0""",
+        UNION SELECT audit.run_no(), 'intermediate.customer_ltv', 0
+        UNION SELECT run_no, unnest(tasks), 0 FROM audit.runs WHERE run_no = audit.run_no()""",
     )
 
 
@@ -213,7 +214,7 @@ def refuse(line: Line, rule: str, when: bool) -> None:
 
 def has_swallowed(value: str | None) -> bool:
     """A line break and a delimiter in one field are what a stray quote makes of two lines."""
-    return "\n" in (value or "") and "," in (value or "")
+    return bool(re.search(r"[\r\n]", value or "")) and "," in (value or "")
 
 
 def refuse_swallowed_lines(line: Line, fields: dict[str, str | None], *columns: str) -> None:

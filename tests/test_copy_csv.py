@@ -321,6 +321,14 @@ NO_PART = " in {folder} is neither payment_data.csv nor a numbered part of it (p
             {"payment_data_1.csv": HEADER + ROWS, "payment_data_1 (copy).csv.gz": HEADER},
             f"'payment_data_1 (copy).csv.gz'{NO_PART}",
         ),
+        (
+            {"payment_data.csv": HEADER.strip() + "\\n1,Marie,marie@secret.rw,d,1\n" + ROWS},
+            "payment_data.csv: the header holds values and not only names: is a line break missing?",
+        ),
+        (
+            {"payment_data.csv": HEADER.strip() + ",notes2,Jean,100,2025-01-01,5\n" + ROWS},
+            "payment_data.csv: the header holds values and not only names: is a line break missing?",
+        ),
         ({"payment_data.csv": (HEADER + ROWS).encode("utf-16")}, "payment_data.csv: the header is no UTF8 text"),
         ({"payment_data.csv": "\0" + HEADER + ROWS}, "payment_data.csv: the header is no UTF8 text: a NUL byte"),
     ],
@@ -645,7 +653,7 @@ def test_the_folder_may_be_a_url(open_run: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "run_id"),
     [
-        ("SELECT audit.end_run('night')", "night"),
+        ("UPDATE audit.runs SET state = 'published'", "night"),
         ("SELECT audit.fail_run('night', 'raw.payment_data', 'it rained')", "night"),
         (
             "SELECT audit.begin_run('next', '2026-01-31', now(), (SELECT fingerprint FROM audit.deployments), '')",

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -77,7 +78,9 @@ def test_the_arrows_are_the_architecture(dag: object) -> None:
     assert dag.get_task("begin").get_flat_relative_ids(upstream=True) == set()
     side_by_side = {task.task_id: task.upstream_task_ids for task in dag.tasks if task.task_id in SOURCES}
     assert side_by_side == {source: {"begin"} for source in SOURCES}
-    assert re.search(r"begin >> raw >> staging >> core >> intermediate >> marts >> end\n\Z", DAG_FILE.read_text())
+    assert "\n    begin >> raw >> staging >> core >> intermediate >> marts >> end\n" in DAG_FILE.read_text()
+    # Its tasks are what the fence asks for.
+    assert dag.get_task("begin").parameters["tasks"] == sorted(set(dag.task_ids) - {"begin", "end"})
 
 
 def test_nothing_but_operators(dag: object) -> None:
@@ -168,6 +171,7 @@ def test_the_templates_render(dag: object, monkeypatch: pytest.MonkeyPatch) -> N
     task = dag.get_task("begin")
     due = datetime(2026, 2, 1, 0, 30, tzinfo=UTC)
     common = {"run": "manual", "deployed": deployed_fingerprint(), "fingerprint": fingerprint([SQL])}
+    common["tasks"] = sorted(set(dag.task_ids) - {"begin", "end"})
     for dag_run, as_of in [
         (SimpleNamespace(logical_date=None, run_after=due), None),
         (SimpleNamespace(logical_date=due, run_after=None), "2026-01-05"),
@@ -470,7 +474,7 @@ PERSONAL = "INSERT INTO core.customers (customer_id, first_name, email, run_no, 
 def test_an_error_does_not_quote_rows(
     statement: str, message: str, open_run: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with failing(open_run, statement) as (error,):
+    with failing(f"{open_run}?options=-c%20ltv.run_no%3D1", statement) as (error,):
         assert "Zebulon" in str(error) or "(1)" in str(error), "PostgreSQL quotes the row here"
     caught = run_sql(statement, "core.customers")
     assert str(caught) == message
@@ -510,7 +514,7 @@ def test_a_task_of_another_run_is_refused(kind: str, open_run: str) -> None:
 @pytest.mark.parametrize("task_id", ["staging.customers", "core.customers", "core.orders__reconciles"])
 def test_a_task_whose_run_has_not_built_what_it_reads_is_refused(task_id: str, dag: object, open_run: str) -> None:
     execute(open_run, "DELETE FROM audit.steps WHERE task LIKE 'raw.%'")
-    with pytest.raises(psycopg.errors.RaiseException, match=f"{task_id} reads what this run has not built: raw"):
+    with pytest.raises(psycopg.errors.RaiseException, match=f"{task_id} comes after what this run has not done: raw"):
         copy.copy(dag.get_task(task_id)).execute({"run_id": "night"})
 
 
@@ -522,6 +526,9 @@ def test_a_task_of_an_earlier_begin_is_refused(dag: object, open_run: str, tmp_p
         ti = SimpleNamespace(task_id=task_id, xcom_pull=lambda task_ids: {"begin": attempt}[task_ids])
         return {"run_id": "night", "ti": ti}
 
+    # Its begin itself was refused, there, and has passed nothing on: it has nothing to fail.
+    fail_run({"run_id": "night", "ti": SimpleNamespace(task_id="begin", xcom_pull=Mock(return_value=None))})
+    assert fetch(open_run, "SELECT state FROM audit.runs") == [("open",)]
     begin(open_run, "2026-01-31", "night")
     refusal = r"run night was begun again since \(attempt 2\): this task belongs to attempt 1\. Is a second Airflow"
     for task_id in ("raw.order_data", "staging.customers", "core.orders__reconciles", "end"):

@@ -254,6 +254,20 @@ def test_the_server_works_for_an_ordinary_user(folder: Path) -> None:
     assert permissions(project) == before
 
 
+def test_a_damaged_note_of_the_cluster_is_said_to_be_damaged(tmp_path: Path) -> None:
+    for damaged in ("", "{", "[]", '{"state": ""}'):
+        (tmp_path / "postgres.json").write_text(damaged)
+        with pytest.raises(SystemExit, match=r"postgres.json is damaged: put it back, or remove"):
+            server.find(tmp_path)
+
+
+def test_a_lock_that_another_session_holds_is_named(warehouse: str) -> None:
+    with psycopg.connect(warehouse) as connection:
+        connection.execute("LOCK audit.runs")
+        with pytest.raises(SystemExit, match=r"^make migrate: sql/definitions/.*another session holds a lock"):
+            migrate.migrate(f"{warehouse}?options=-c%20lock_timeout%3D100ms")
+
+
 def test_a_cluster_that_has_gone_is_said_to_be_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert server.find(tmp_path) is None
     (tmp_path / "postgres.json").write_text(

@@ -247,7 +247,7 @@ def test_an_undo_reopens_no_row_that_a_person_has_corrected(url: str, tmp_path: 
         WHERE corrected.rejected_row_id = %s AND correction.rule = 'line waits'""",
         [corrected],
     )
-    assert closed_by == f"corrected as row {number}"
+    assert closed_by == f"corrected as row {number} by ltv_pipeline"
     undo(url, 2)
     assert open_rejects(url) == {"line waits": number}
     run_pipeline(url, deliver(tmp_path / "3", **more(customer_data=[customer(999)])), "2026-01-03", "3")
@@ -506,6 +506,116 @@ def test_of_two_corrections_of_one_key_the_newer_wins(url: str, tmp_path: Path) 
         execute(url, "SELECT audit.replay(%s, jsonb_build_object('price', %s::text))", [number, price])
     run_pipeline(url, deliver(tmp_path / "good", **FIRST), "2026-01-30", "second")
     assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 9") == [("2.00",)]
+
+
+def test_of_two_corrections_the_later_wins_though_it_repeats_an_earlier_one(url: str, tmp_path: Path) -> None:
+    bad = more(order_data=[[9, 1, "2025-01-01", "Phone", price] for price in ("-1", "-2", "-3")])
+    run_pipeline(url, deliver(tmp_path / "bad", **bad), "2026-01-29", "first")
+    numbers = fetch(
+        url, "SELECT rejected_row_id FROM audit.rejected_rows WHERE rule = 'price negative' ORDER BY line_no"
+    )
+    for (number,), price in zip(numbers, ("1", "2", "1"), strict=True):
+        execute(url, "SELECT audit.replay(%s, jsonb_build_object('price', %s::text))", [number, price])
+    run_pipeline(url, deliver(tmp_path / "good", **GOOD), "2026-01-30", "second")
+    assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 9") == [("1.00",)]
+
+
+def test_a_correction_of_a_snapshots_row_waits_for_its_parent_as_long_as_it_takes(url: str, tmp_path: Path) -> None:
+    execute(url, "UPDATE audit.sources SET kind = 'snapshot' WHERE source = 'payment_data'")
+    bad = more(payment_data=[[9, 1, 90, "2025-03-01", "zz"]])
+    run_pipeline(url, deliver(tmp_path / "1", **bad), "2026-01-01", "1")
+    execute(url, 'SELECT audit.replay(%s, \'{"amount": "44"}\')', [open_rejects(url)["amount not_an_amount"]])
+    for number in ("2", "3"):
+        run_pipeline(url, deliver(tmp_path / number, **GOOD), f"2026-01-0{number}", number)
+        assert [fields["payment_id"] for (fields,) in waiting(url)] == ["9"]
+    run_pipeline(url, deliver(tmp_path / "4", **more(order_data=[[90, 1, "2025-03-01", "P", "44"]])), "2026-01-04", "4")
+    assert fetch(url, "SELECT amount::text FROM core.payments WHERE payment_id = 9") == [("44.00",)]
+    assert waiting(url) == []
+
+
+def test_a_row_that_waits_is_released_whatever_the_clock_says(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **more(order_data=[[9, 4, "2025-03-01", "P", "5"]])), "2026-01-01", "1")
+    # Of a server whose clock went two hours fast that night.
+    execute(url, "UPDATE audit.rejected_rows SET last_seen_at = now() + interval '2 hours'")
+    run_pipeline(url, deliver(tmp_path / "2", **more(customer_data=[customer(4)])), "2026-01-02", "2")
+    assert waiting(url) == []
+    assert fetch(url, "SELECT released_run_no FROM audit.rejected_rows") == [(2,)]
+
+
+def test_nothing_is_corrected_while_a_run_is_open(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
+    begin(url, "2026-01-30", "second")
+    with pytest.raises(psycopg.Error, match="a run is open: a newer row of that key may be on its way"):
+        execute(url, 'SELECT audit.replay(%s, \'{"price": "1"}\')', [open_rejects(url)["price not_an_amount"]])
+
+
+def test_nothing_is_undone_across_a_change_of_its_columns(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **FIRST), "2026-01-29", "first")
+    run_pipeline(url, deliver(tmp_path / "2", **SECOND), "2026-01-30", "second")
+    execute(url, "ALTER TABLE core.orders ADD channel text DEFAULT 'shop'")
+    before = core(url), mart(url)
+    with pytest.raises(psycopg.Error, match="orders has other columns than when run 2 replaced its rows"):
+        undo(url, 2)
+    assert (core(url), mart(url)) == before
+
+
+def test_a_night_that_was_never_published_is_named_by_the_next(url: str, tmp_path: Path) -> None:
+    reasons = "SELECT as_of::text, state, reason FROM audit.runs ORDER BY run_no"
+    run_pipeline(url, deliver(tmp_path / "1", **GOOD), "2026-01-01", "1")
+    execute(url, "UPDATE audit.sources SET max_reject_share = 0")
+    with pytest.raises(CheckFailedError):
+        run_pipeline(url, deliver(tmp_path / "2", **BAD_PRICE), "2026-01-02", "2")
+    run_pipeline(url, deliver(tmp_path / "3", **GOOD), "2026-01-03", "3")
+    missing = "without what was delivered for 2026-01-02, unless it came with this delivery"
+    assert fetch(url, reasons)[2:] == [("2026-01-03", "published", missing)]
+    # The night after has nothing to say of it, and one whose second try was published neither.
+    with pytest.raises(CheckFailedError):
+        run_pipeline(url, tmp_path / "2", "2026-01-04", "4")
+    run_pipeline(url, tmp_path / "3", "2026-01-04", "4 again")
+    run_pipeline(url, tmp_path / "3", "2026-01-05", "5")
+    assert [reason for *_, reason in fetch(url, reasons)[4:]] == [None, None]
+
+
+def test_nobody_writes_beside_an_open_run(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
+    begin(url, "2026-01-02", "2")
+    for table in ("core.orders", "core.customer_activity", "marts.customer_ltv", "marts.freshness"):
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET run_no = 1", f"TRUNCATE {table} CASCADE"):
+            with pytest.raises(psycopg.Error, match=f"run 2 is open: nobody else writes {table}"):
+                execute(url, statement)
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT audit.enter_run('2')")
+        connection.execute("DELETE FROM core.orders")
+        connection.rollback()
+    execute(url, "SELECT audit.fail_run('2', 'by hand', 'why')")
+    execute(url, "UPDATE core.orders SET price = price + 1")
+
+
+def run_without(url: str, folder: Path, skipped: str) -> None:
+    """Run every task but one, which somebody has marked as done."""
+    begin(url, "2026-01-01", "1")
+    with psycopg.connect(url) as connection:
+        for task in tasks():
+            if task.task_id not in ("begin", skipped):
+                commit_task(connection, task, folder, "1")
+
+
+@pytest.mark.parametrize(
+    "skipped",
+    [
+        *("staging.orders__reconciles", "core.customer_activity", "core.orders__reconciles"),
+        "intermediate.customer_ltv__reconciles",
+    ],
+)
+def test_a_task_that_was_only_marked_as_done_stops_the_publish(skipped: str, url: str, tmp_path: Path) -> None:
+    with pytest.raises(psycopg.Error, match=f"comes after what this run has not done: {skipped}"):
+        run_without(url, deliver(tmp_path, **GOOD), skipped)
+    assert mart(url) == []
+
+
+def test_the_end_too_asks_what_was_done(url: str, tmp_path: Path) -> None:
+    with pytest.raises(psycopg.Error, match="end comes after what this run has not done: marts"):
+        run_without(url, deliver(tmp_path, **GOOD), "marts.customer_ltv__equals_candidate")
 
 
 def test_a_correction_does_not_take_the_place_of_a_newer_row_unasked(url: str, tmp_path: Path) -> None:
@@ -773,12 +883,13 @@ def test_a_forgotten_customer_takes_nobody_along(url: str, tmp_path: Path) -> No
     }
     folder = deliver(tmp_path, **bad)
     with (folder / "order_data.csv").open("a") as file:
-        file.write("3,1,2025-01-01,Phone\n90,2,2025-01-01,Cable,3,more\n")
+        file.write("3,1,2025-01-01,Phone\n90,2,2025-01-01,Cable,3,more\n90, 3,2025-01-01,Pills\n")
     with (folder / "customer_data.csv").open("a") as file:
         file.write("99,Jo,joc3@example.com\n\u00a03 ,Ann\n")
     run_pipeline(url, folder, "2026-01-29", "first")
     execute(url, "SELECT core.forget_customer(3)")
     lines = fetch(url, "SELECT line FROM audit.rejected_rows WHERE line IS NOT NULL ORDER BY line")
+    # Where an order's customer stands it is the customer's number; elsewhere it may be an order's.
     assert lines == [("3,1,2025-01-01,Phone",), ("90,2,2025-01-01,Cable,3,more",), ("99,Jo,joc3@example.com",)]
     assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE fields ->> 'customer_id' = '8'") == [(1,)]
 

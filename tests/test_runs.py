@@ -532,25 +532,25 @@ def test_a_task_is_refused_when_its_run_has_not_built_what_it_reads(db: psycopg.
     assert enter(db, task="raw.order_data") == 1
     raw = ["raw.customer_data", "raw.order_data", "raw.payment_data"]
     assert refusal(db, "staging.customers") == (
-        f"staging.customers reads what this run has not built: {', '.join(raw)}",
+        f"staging.customers comes after what this run has not done: {', '.join(raw)}",
         NOT_OPEN_HINT,
     )
     built(*raw)
     assert enter(db, task="staging.customers") == 1
     built("staging.customers", "staging.payments")
     for task in ("core.orders", "core.orders__reconciles", "intermediate.customer_ltv"):
-        assert refusal(db, task)[0] == f"{task} reads what this run has not built: staging.orders"
+        assert refusal(db, task)[0] == f"{task} comes after what this run has not done: staging.orders"
     built("staging.orders")
     assert enter(db, task="core.orders") == enter(db, task="intermediate.customer_ltv") == 1
     assert refusal(db, "marts.customer_ltv")[0] == (
-        "marts.customer_ltv reads what this run has not built: intermediate.customer_ltv"
+        "marts.customer_ltv comes after what this run has not done: intermediate.customer_ltv"
     )
     built("intermediate.customer_ltv")
     assert enter(db, task="marts.customer_ltv") == 1
     # By hand nobody asks, and another run has built nothing yet.
     begin(db, "two")
     assert enter(db, "two") == 2
-    with pytest.raises(psycopg.Error, match=r"core\.orders reads what this run has not built: raw\.customer_data"):
+    with pytest.raises(psycopg.Error, match=r"core\.orders comes after what this run has not done: raw\.customer_data"):
         enter(db, "two", task="core.orders")
 
 
@@ -588,6 +588,49 @@ def test_a_task_works_only_in_the_begin_that_it_belongs_to(db: psycopg.Connectio
         end(db, attempt=2)
     assert state(db) == ("published", None)
     assert attempt(db, "two") == 1
+
+
+def test_sql_that_has_changed_holds_for_every_customer(db: psycopg.Connection) -> None:
+    db.execute("INSERT INTO core.customers (customer_id, run_no, updated_at) VALUES (1, 0, now()), (2, 0, now())")
+    stale = "SELECT customer_id FROM core.stale_customers ORDER BY 1"
+    begin(db, fingerprint="before")
+    end(db)
+    begin(db, "two", "2025-06-11", fingerprint="before")
+    end(db, "two")
+    assert db.execute(stale).fetchall() == []
+    begin(db, "three", "2025-06-12", fingerprint="after")
+    assert db.execute(stale).fetchall() == [(1,), (2,)]
+
+
+def test_begin_refuses_a_day_before_one_that_core_knows(db: psycopg.Connection) -> None:
+    begin(db, "one", "2025-06-10")
+    enter_and(db, "SELECT audit.open_ledger('core.orders', 0, 0)")
+    fail(db)
+    with pytest.raises(psycopg.Error, match="as_of 2025-06-09 is before 2025-06-10, a day that core knows already"):
+        begin(db, "two", "2025-06-09")
+
+
+def test_a_task_is_refused_when_other_sql_was_deployed_since_its_run_began(db: psycopg.Connection) -> None:
+    begin(db)
+    # The same once more, as every make run deploys it, is no other.
+    db.execute("INSERT INTO audit.deployments (fingerprint, migrations) VALUES (%s, '{}')", [deployed_fingerprint()])
+    enter(db)
+    db.execute("INSERT INTO audit.deployments (fingerprint, migrations) VALUES ('other', '{}')")
+    with pytest.raises(psycopg.Error, match="other SQL was deployed since run one has begun") as caught:
+        enter(db)
+    assert caught.value.diag.message_hint == NOT_OPEN_HINT
+    db.execute("INSERT INTO audit.deployments (fingerprint, migrations) VALUES (%s, '{}')", [deployed_fingerprint()])
+    with pytest.raises(psycopg.Error, match="other SQL was deployed"):
+        enter(db)
+    begin(db)
+    enter(db)
+
+
+def test_a_claim_is_called_like_its_file(db: psycopg.Connection) -> None:
+    begin(db)
+    db.execute("SELECT set_config('ltv.task', 'core.orders__a', false)")
+    with pytest.raises(psycopg.Error, match=r"the claim of core\.orders__a is called core\.orders__b: call it like"):
+        db.execute("SELECT audit.verdict('core.orders__b', 0, 1)")
 
 
 def test_a_task_that_waits_for_begin_finds_out_that_it_is_another(db: psycopg.Connection, connect: Connect) -> None:

@@ -74,13 +74,15 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         no_url = url(KNOWN).replace("%40%3A%2F%3F", "@:/?")
         found = {"output": "", "processes": ""}
 
-        def watch(*command: str, **environment: str) -> None:
-            with tempfile.TemporaryFile("w+") as output:
+        def watch(*command: str, typed: str = "", **environment: str) -> None:
+            with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as typing:
+                typing.write(typed)
+                typing.seek(0)
                 process = subprocess.Popen(
                     [sys.executable, *command],
                     cwd=ROOT,
                     env=airflow_settings(home, "") | {"PYTHONPATH": str(ROOT / "dags")} | environment,
-                    stdin=subprocess.DEVNULL,
+                    stdin=typing,
                     stdout=output,
                     stderr=output,
                 )
@@ -94,6 +96,8 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 found["processes"] += "\n".join(lines)
 
         watch("ops/migrate.py", DATABASE_URL=url(KNOWN), ADMIN_DATABASE_URL=made.admin_url)
+        # Long enough to be seen.
+        watch("ops/psql.py", DATABASE_URL=url(KNOWN), typed="SELECT pg_sleep(1);")
         for bad in [*refused, no_url]:
             watch("ops/migrate.py", DATABASE_URL=bad)
             watch("ops/psql.py", DATABASE_URL=bad)

@@ -8,7 +8,7 @@ SELECT audit.open_ledger('core.payments', count(*), sum(payments.amount)) FROM c
 WITH absent AS (
     DELETE FROM core.payments AS kept
     WHERE
-        (SELECT sources.kind FROM audit.sources WHERE sources.source = 'payment_data') = 'snapshot'
+        (SELECT audit.drops_absent_rows('payment_data'))
         AND NOT EXISTS (
             SELECT FROM staging.payments AS delivered WHERE delivered.payment_id = kept.payment_id
         )

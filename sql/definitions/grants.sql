@@ -17,7 +17,7 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'ltv_steward') THEN
         GRANT USAGE ON SCHEMA audit TO ltv_steward;
-        GRANT SELECT ON audit.rejected_rows, audit.rejections_today, audit.runs, audit.loads, audit.sources TO ltv_steward;
+        GRANT SELECT ON audit.rejected_rows, audit.rejections_today, audit.waiting_rows, audit.runs, audit.loads, audit.sources TO ltv_steward;
         GRANT INSERT, UPDATE ON audit.rejected_rows TO ltv_steward;
         GRANT EXECUTE ON FUNCTION audit.run_no(), audit.replay(bigint, jsonb, boolean) TO ltv_steward;
         GRANT EXECUTE ON FUNCTION audit.is_id(text), audit.bare(text), audit.number_of(text) TO ltv_steward;

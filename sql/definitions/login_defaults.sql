@@ -5,6 +5,10 @@
 
 DO $$
 BEGIN
+    -- Somebody else in its role: the defaults are the login's, and it has them.
+    IF session_user <> current_user THEN
+        RETURN;
+    END IF;
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET statement_timeout = ''10min''', session_user, current_database());
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET lock_timeout = ''30s''', session_user, current_database());
     -- A task that was killed leaves no query behind for longer than this.

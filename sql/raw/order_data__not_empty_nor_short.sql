@@ -7,7 +7,7 @@ SELECT
             WHEN delivered.records > 0 THEN greatest(usual_volumes.usual_records, delivered.records)
         END,
         fail_over => usual_volumes.max_volume_fall,
-        example => format('%s records, usually %s', delivered.records, usual_volumes.usual_records)
+        example => concat(delivered.records, ' records', ', usually ' || usual_volumes.usual_records)
     ) AS not_empty_nor_short
 FROM (SELECT count(*) AS records FROM raw.order_data) AS delivered
 INNER JOIN audit.usual_volumes ON usual_volumes.source = 'order_data';

@@ -71,7 +71,20 @@ judged AS (
                         SELECT forgotten_customers.customer_id FROM core.forgotten_customers
                     )
                 )
-                THEN 'customer_id forgotten: this customer was erased'
+                THEN CASE
+                    -- The lines of others that it has swallowed are not forgotten with it.
+                    WHEN
+                        line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('customer_data') AS swallowed)
+                        OR audit.swallowed_a_line(customer_id_received, 'customer_data')
+                        OR audit.swallowed_a_line(first_name, 'customer_data')
+                        OR audit.swallowed_a_line(last_name, 'customer_data')
+                        OR audit.swallowed_a_line(email, 'customer_data')
+                        OR audit.swallowed_a_line(country, 'customer_data')
+                        OR audit.swallowed_a_line(gender, 'customer_data')
+                        OR audit.swallowed_a_line(date_of_birth_received, 'customer_data')
+                        THEN 'line swallowed_a_line: a quote was opened and closed lines later'
+                    ELSE 'customer_id forgotten: this customer was erased'
+                END
             WHEN line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('customer_data') AS swallowed)
                 THEN 'line swallowed_a_line: a quote was opened and closed lines later'
             WHEN customer_id IS NULL AND audit.cleaned(customer_id_received, tokens) IS NULL
@@ -140,7 +153,7 @@ WHERE
     AND customers.reason IS NULL
     AND audit.arrived(customers.line_no) < repeated.last_arrived;
 
-SET LOCAL enable_hashagg = on;
+SET LOCAL enable_hashagg TO DEFAULT;
 
 ANALYZE staging.customers;
 

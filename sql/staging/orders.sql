@@ -65,7 +65,18 @@ judged AS (
                         SELECT forgotten_customers.customer_id FROM core.forgotten_customers
                     )
                 )
-                THEN 'customer_id forgotten: this customer was erased'
+                THEN CASE
+                    -- The lines of others that it has swallowed are not forgotten with it.
+                    WHEN
+                        line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('order_data') AS swallowed)
+                        OR audit.swallowed_a_line(order_id_received, 'order_data')
+                        OR audit.swallowed_a_line(customer_id_received, 'order_data')
+                        OR audit.swallowed_a_line(order_date_received, 'order_data')
+                        OR audit.swallowed_a_line(product, 'order_data')
+                        OR audit.swallowed_a_line(price_received, 'order_data')
+                        THEN 'line swallowed_a_line: a quote was opened and closed lines later'
+                    ELSE 'customer_id forgotten: this customer was erased'
+                END
             WHEN line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('order_data') AS swallowed)
                 THEN 'line swallowed_a_line: a quote was opened and closed lines later'
             WHEN order_id IS NULL AND audit.cleaned(order_id_received, tokens) IS NULL
@@ -144,7 +155,7 @@ WHERE
         OR (orders.reason LIKE '% waits:%' AND audit.arrived(orders.line_no) < repeated.last_arrived)
     );
 
-SET LOCAL enable_hashagg = on;
+SET LOCAL enable_hashagg TO DEFAULT;
 
 ANALYZE staging.orders;
 

@@ -66,7 +66,18 @@ judged AS (
                         SELECT forgotten_customers.customer_id FROM core.forgotten_customers
                     )
                 )
-                THEN 'customer_id forgotten: this customer was erased'
+                THEN CASE
+                    -- The lines of others that it has swallowed are not forgotten with it.
+                    WHEN
+                        line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('payment_data') AS swallowed)
+                        OR audit.swallowed_a_line(payment_id_received, 'payment_data')
+                        OR audit.swallowed_a_line(customer_id_received, 'payment_data')
+                        OR audit.swallowed_a_line(order_id_received, 'payment_data')
+                        OR audit.swallowed_a_line(payment_date_received, 'payment_data')
+                        OR audit.swallowed_a_line(amount_received, 'payment_data')
+                        THEN 'line swallowed_a_line: a quote was opened and closed lines later'
+                    ELSE 'customer_id forgotten: this customer was erased'
+                END
             WHEN line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('payment_data') AS swallowed)
                 THEN 'line swallowed_a_line: a quote was opened and closed lines later'
             WHEN payment_id IS NULL AND audit.cleaned(payment_id_received, tokens) IS NULL
@@ -155,7 +166,7 @@ WHERE
         OR (payments.reason LIKE '% waits:%' AND audit.arrived(payments.line_no) < repeated.last_arrived)
     );
 
-SET LOCAL enable_hashagg = on;
+SET LOCAL enable_hashagg TO DEFAULT;
 
 ANALYZE staging.payments;
 

@@ -1,6 +1,7 @@
 -- audit.begin_run: open a run, or open it again; refuse with a sentence what must not run; return the attempt.
 CREATE OR REPLACE FUNCTION audit.begin_run(
-    dag_run_id text, as_of text, due timestamp with time zone, deployed text, fingerprint text
+    dag_run_id text, as_of text, due timestamp with time zone, deployed text, fingerprint text,
+    tasks text[] DEFAULT NULL
 ) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
@@ -16,10 +17,11 @@ DECLARE
     last_run audit.runs;
     last_night audit.runs;
     begun audit.runs;
+    deployment audit.deployments;
+    missing_nights text;
 BEGIN
-    IF begin_run.deployed IS DISTINCT FROM (
-        SELECT deployments.fingerprint FROM audit.deployments ORDER BY deployments.deployed_at DESC LIMIT 1
-    ) THEN
+    SELECT deployments.* INTO deployment FROM audit.deployments ORDER BY deployments.deployed_at DESC LIMIT 1;
+    IF begin_run.deployed IS DISTINCT FROM deployment.fingerprint THEN
         RAISE EXCEPTION 'the warehouse is not at the version of sql/migrations and sql/definitions that this DAG has'
             USING HINT = 'Deploy them with: make migrate';
     END IF;
@@ -55,6 +57,25 @@ BEGIN
         ON CONFLICT (customer_id) DO NOTHING;
     END IF;
 
+    -- What a night delivered as a delta, and core never took, is missing from here on.
+    SELECT 'without what was delivered for ' || string_agg(DISTINCT missed.as_of::text, ', ')
+        || ', unless it came with this delivery' INTO missing_nights
+    FROM audit.runs AS missed
+    WHERE
+        missed.as_of < day
+        AND missed.as_of > coalesce(published_as_of, '-infinity')
+        AND NOT EXISTS (
+            SELECT
+            FROM audit.runs AS taken
+            INNER JOIN audit.ledger ON taken.run_no = ledger.run_no AND ledger.table_name = 'core.payments'
+            WHERE taken.as_of = missed.as_of AND taken.state <> 'undone'
+        )
+        AND EXISTS (SELECT FROM audit.sources WHERE sources.kind = 'delta');
+    IF missing_nights IS NOT NULL THEN
+        RAISE WARNING 'this run goes on %', missing_nights
+            USING HINT = 'Put those files beside the next ones, as parts with lower numbers.';
+    END IF;
+
     IF last_run.dag_run_id = begin_run.dag_run_id THEN
         IF last_run.as_of <> day THEN
             RAISE EXCEPTION 'run % has begun with as_of %, not %', dag_run_id, last_run.as_of, day
@@ -66,8 +87,9 @@ BEGIN
         END IF;
         UPDATE audit.runs
         SET
-            state = 'open', reason = NULL, ended_at = NULL, fingerprint = begin_run.fingerprint,
-            attempt = runs.attempt + 1
+            state = 'open', reason = missing_nights, ended_at = NULL, fingerprint = begin_run.fingerprint,
+            attempt = runs.attempt + 1, deployed_at = deployment.deployed_at,
+            tasks = begin_run.tasks
         WHERE runs.run_no = last_run.run_no;
         -- It starts from its first task: nothing that an earlier try built is taken for granted.
         DELETE FROM audit.steps WHERE steps.run_no = last_run.run_no;
@@ -103,9 +125,10 @@ BEGIN
         WHERE runs.run_no = last_run.run_no;
         RAISE NOTICE 'run % had not ended: it is abandoned', last_run.dag_run_id;
     END IF;
-    INSERT INTO audit.runs (dag_run_id, as_of, fingerprint, attempt)
+    INSERT INTO audit.runs (dag_run_id, as_of, fingerprint, deployed_at, tasks, reason, attempt)
     VALUES (
-        begin_run.dag_run_id, day, begin_run.fingerprint,
+        begin_run.dag_run_id, day, begin_run.fingerprint, deployment.deployed_at, begin_run.tasks,
+        missing_nights,
         -- One that was undone had the name before.
         1 + coalesce((
             SELECT max(runs.attempt) FROM audit.runs
@@ -116,4 +139,4 @@ BEGIN
     RAISE NOTICE 'run_no %, as of %', begun.run_no, day;
     RETURN begun.attempt;
 END $$;
-COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text) IS 'Open a run, or open it again; refuse with a sentence what must not run. Returns the attempt: how often it has begun.';
+COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text, text[]) IS 'Open a run, or open it again; refuse with a sentence what must not run. Returns the attempt: how often it has begun.';

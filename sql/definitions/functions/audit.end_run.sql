@@ -5,7 +5,16 @@ SET search_path = ''
 AS $$
 DECLARE
     begun integer;
+    missing text;
 BEGIN
+    SELECT audit.undone_tasks(runs.run_no, 'end') INTO missing
+    FROM audit.runs
+    WHERE runs.dag_run_id = end_run.dag_run_id AND runs.state = 'open' AND runs.tasks IS NOT NULL
+        AND runs.attempt = coalesce(end_run.attempt, runs.attempt);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'end comes after what this run has not done: %', missing
+            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+    END IF;
     UPDATE audit.runs
     SET state = 'published', ended_at = clock_timestamp()
     WHERE

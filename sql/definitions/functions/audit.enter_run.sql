@@ -1,5 +1,5 @@
 -- audit.enter_run: make this transaction part of a run; refuse unless it is open, has not begun again since, and
--- has built what the task reads.
+-- has done what comes before the task.
 CREATE OR REPLACE FUNCTION audit.enter_run(
     dag_run_id text, even_if_failed boolean DEFAULT false, attempt integer DEFAULT NULL, task text DEFAULT NULL
 ) RETURNS integer
@@ -38,26 +38,21 @@ BEGIN
             USING HINT = 'Is a second Airflow at work on this warehouse?';
     END IF;
 
-    -- What an earlier run has left must not pass for this delivery.
-    SELECT string_agg(needed.task, ', ' ORDER BY needed.layer, needed.task) INTO missing
-    FROM (
-        SELECT 1 AS layer, 'raw.' || sources.source AS task FROM audit.sources
-        UNION ALL
-        SELECT 2 AS layer, 'staging.' || sources.entity AS task FROM audit.sources
-        UNION ALL
-        SELECT 4 AS layer, 'intermediate.' || tables.relname AS task
-        FROM pg_catalog.pg_class AS tables
-        WHERE tables.relnamespace = to_regnamespace('intermediate') AND tables.relkind = 'r'
-    ) AS needed
-    WHERE
-        needed.layer < array_position(
-            ARRAY['raw', 'staging', 'core', 'intermediate', 'marts'], split_part(enter_run.task, '.', 1)
-        )
-        AND NOT EXISTS (
-            SELECT FROM audit.steps WHERE steps.run_no = entered.run_no AND steps.task = needed.task
-        );
+    -- Rules that change between two of its tasks would make one delivery of two kinds.
+    IF entered.deployed_at <> (SELECT max(deployments.deployed_at) FROM audit.deployments)
+        AND (
+            SELECT count(DISTINCT deployments.fingerprint) FROM audit.deployments
+            WHERE deployments.deployed_at >= entered.deployed_at
+        ) > 1
+    THEN
+        RAISE EXCEPTION 'other SQL was deployed since run % has begun', enter_run.dag_run_id
+            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+    END IF;
+
+    -- What an earlier run has left must not pass for this delivery, nor what nobody has checked.
+    missing := audit.undone_tasks(entered.run_no, split_part(enter_run.task, '.', 1));
     IF missing IS NOT NULL THEN
-        RAISE EXCEPTION '% reads what this run has not built: %', enter_run.task, missing
+        RAISE EXCEPTION '% comes after what this run has not done: %', enter_run.task, missing
             USING HINT = 'Clear the run from its first task (begin), or start a new one.';
     END IF;
 
@@ -82,6 +77,7 @@ BEGIN
     -- The SQL files are UTF-8, whatever the environment of whoever sends them says.
     PERFORM set_config('client_encoding', 'UTF8', true);
     PERFORM set_config('ltv.run_no', entered.run_no::text, true);
+    PERFORM set_config('ltv.task', coalesce(enter_run.task, ''), true);
     RETURN entered.run_no;
 END $$;
-COMMENT ON FUNCTION audit.enter_run(text, boolean, integer, text) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed), has not begun again since the given attempt, and what the task reads was built in it and still stands.';
+COMMENT ON FUNCTION audit.enter_run(text, boolean, integer, text) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed), has not begun again since the given attempt, what comes before the task was done in it, and what it has built still stands.';

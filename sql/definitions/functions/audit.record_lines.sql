@@ -43,7 +43,11 @@ BEGIN
                 ON staged.line_no > 0 AND $1[width_bucket(staged.line_no, $1)] = file.first_line_no
             GROUP BY file.first_line_no
         ) AS counted
-        WHERE loads.run_no = $2 AND loads.source = $3 AND loads.first_line_no = counted.first_line_no
+        WHERE
+            loads.run_no = $2
+            AND loads.source = $3
+            AND loads.first_line_no = counted.first_line_no
+            AND loads.same_as_run_no IS NULL
         $sql$, staged
     ) USING first_lines, audit.run_no(), record_lines.source;
     -- Nothing is kept of a customer who was erased: of such a line only the numbers by which it is judged the same again.

@@ -21,12 +21,12 @@ BEGIN
             WHERE
                 rejected_rows.source = $1
                 AND rejected_rows.is_waiting
-                -- What set_aside has just seen still waits.
-                AND rejected_rows.last_seen_at < now()
+                -- What set_aside has just seen, in this transaction, still waits.
+                AND rejected_rows.last_seen_at <> now()
                 AND rejected_rows.released_run_no IS NULL
                 AND rejected_rows.superseded_run_no IS NULL
                 -- Corrected by hand since staging was built, it has not been tried.
-                AND (staged.line_no IS NOT NULL OR (sources.kind = 'snapshot' AND rejected_rows.rule <> 'line waits'))
+                AND (staged.line_no IS NOT NULL OR (sources.kind = 'snapshot' AND rejected_rows.corrects_row_id IS NULL))
         ) AS tried
         WHERE waited.rejected_row_id = tried.rejected_row_id
         $sql$, (SELECT sources.entity FROM audit.sources WHERE sources.source = release.source)

@@ -12,10 +12,15 @@ DECLARE
     key text;
     newer_run_no integer;
     waiting_row_id bigint;
-    fields jsonb;
+    corrected_fields jsonb;
     odd text;
     replaying bigint;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
+    IF EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open') THEN
+        RAISE EXCEPTION 'a run is open: a newer row of that key may be on its way'
+            USING HINT = 'Wait until it has ended.';
+    END IF;
     SELECT rejected_rows.* INTO rejected
     FROM audit.rejected_rows
     WHERE rejected_rows.rejected_row_id = replay.rejected_row_id
@@ -44,20 +49,20 @@ BEGIN
         RAISE EXCEPTION '% has no column %', rejected.source, odd
             USING HINT = format('It has %s.', array_to_string(declared, ', '));
     END IF;
-    fields := coalesce(rejected.fields, '{}') || replay.corrected;
+    corrected_fields := coalesce(rejected.fields, '{}') || replay.corrected;
     SELECT string_agg(wanted.name, ', ') INTO odd
     FROM unnest(declared) AS wanted (name)
-    WHERE NOT fields ? wanted.name;
+    WHERE NOT corrected_fields ? wanted.name;
     IF odd IS NOT NULL THEN
         RAISE EXCEPTION 'row % was no record: it needs every column; % missing', replay.rejected_row_id, odd;
     END IF;
 
-    IF audit.number_of(fields ->> 'customer_id') IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers) THEN
-        RAISE EXCEPTION 'customer % was erased: nothing of the person is taken in', fields ->> 'customer_id';
+    IF audit.number_of(corrected_fields ->> 'customer_id') IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers) THEN
+        RAISE EXCEPTION 'customer % was erased: nothing of the person is taken in', corrected_fields ->> 'customer_id';
     END IF;
 
     -- The first column that a source declares is its key.
-    key := audit.bare(fields ->> declared[1]);
+    key := audit.bare(corrected_fields ->> declared[1]);
     IF NOT replay.overwrite AND audit.is_id(key) THEN
         EXECUTE format('SELECT run_no FROM core.%I WHERE %I = $1 AND run_no >= $2', entity, declared[1])
         INTO newer_run_no
@@ -77,7 +82,7 @@ BEGIN
             AND newer.first_run_no >= rejected.first_run_no
             AND audit.bare(newer.fields ->> declared[1]) = key
             -- Of two corrections the later one wins.
-            AND newer.rule <> 'line waits'
+            AND newer.corrects_row_id IS NULL
         LIMIT 1;
         IF waiting_row_id IS NOT NULL THEN
             RAISE EXCEPTION 'row % of that key came since and waits', waiting_row_id
@@ -88,16 +93,25 @@ BEGIN
     UPDATE audit.rejected_rows
     SET superseded_run_no = (SELECT max(runs.run_no) FROM audit.runs)
     WHERE rejected_rows.rejected_row_id = replay.rejected_row_id;
-    INSERT INTO audit.rejected_rows (source, file, line_no, fields, reason, first_run_no, last_run_no)
-    VALUES (
-        rejected.source, rejected.file, rejected.line_no, fields, 'line waits: corrected by hand, for the next run',
-        rejected.last_run_no, rejected.last_run_no
+    -- Of two corrections the later one wins, also where it repeats one before.
+    UPDATE audit.rejected_rows AS earlier
+    SET superseded_run_no = (SELECT max(runs.run_no) FROM audit.runs), closed_by = 'corrected once more'
+    WHERE
+        earlier.source = rejected.source
+        AND earlier.rule = 'line waits'
+        AND earlier.fields = corrected_fields
+        AND earlier.released_run_no IS NULL
+        AND earlier.superseded_run_no IS NULL;
+    INSERT INTO audit.rejected_rows (
+        source, file, line_no, fields, reason, corrects_row_id, first_run_no, last_run_no
     )
-    ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL
-    DO UPDATE SET last_seen_at = clock_timestamp()
+    VALUES (
+        rejected.source, rejected.file, rejected.line_no, corrected_fields, 'line waits: corrected by hand, for the next run',
+        replay.rejected_row_id, rejected.last_run_no, rejected.last_run_no
+    )
     RETURNING rejected_rows.rejected_row_id INTO replaying;
     UPDATE audit.rejected_rows
-    SET closed_by = format('corrected as row %s', replaying)
+    SET closed_by = format('corrected as row %s by %s', replaying, session_user)
     WHERE rejected_rows.rejected_row_id = replay.rejected_row_id;
     RETURN replaying;
 END $$;

@@ -13,30 +13,37 @@ BEGIN
     EXECUTE format(
         $sql$
         INSERT INTO audit.rejected_rows AS known (
-            source, file, line_no, fields, reason, first_run_no, last_run_no
+            source, file, line_no, fields, reason, corrects_row_id, first_run_no, last_run_no, last_seen_at
         )
         SELECT DISTINCT ON (md5(lines.fields::text), lines.reason)
-            $1, lines.file, lines.line_no, lines.fields, lines.reason, $2, $2
+            $1, lines.file, lines.line_no, lines.fields, lines.reason, lines.corrects_row_id, $2, $2, now()
         FROM (
             SELECT
                 staged.reason,
                 staged.line_no AS position,
+                waited.corrects_row_id,
                 coalesce(loads.file, waited.file) AS file,
                 coalesce(staged.line_no - loads.first_line_no + 2, waited.line_no) AS line_no,
-                coalesce(
-                    (
-                        -- A column that nobody declared goes no further, unless it holds other lines.
+                CASE
+                    WHEN received.line_no IS NULL THEN waited.fields
+                    -- A column that nobody declared goes no further, unless it holds other lines; and nothing of a
+                    -- customer who was erased does, but the lines of others.
+                    WHEN staged.reason LIKE 'line swallowed\_a\_line:%%' THEN (
                         SELECT jsonb_object_agg(field.key, field.value)
                         FROM jsonb_each(to_jsonb(received.*)) AS field
                         WHERE
-                            field.key = ANY ($5)
+                            audit.swallowed_a_line(field.value #>> '{}', $1)
                             OR (
-                                staged.reason LIKE 'line swallowed\_a\_line:%%'
-                                AND audit.swallowed_a_line(field.value #>> '{}', $1)
+                                field.key = ANY ($5)
+                                AND (
+                                    audit.number_of(received.customer_id) IN (
+                                        SELECT forgotten_customers.customer_id FROM core.forgotten_customers
+                                    )
+                                ) IS NOT TRUE
                             )
-                    ),
-                    waited.fields
-                ) AS fields
+                    )
+                    ELSE (SELECT to_jsonb(kept) FROM (SELECT %3$s) AS kept)
+                END AS fields
             FROM staging.%1$I AS staged
             LEFT JOIN raw.%2$I AS received ON staged.line_no = received.line_no
             LEFT JOIN audit.rejected_rows AS waited ON staged.line_no = -waited.rejected_row_id
@@ -55,9 +62,15 @@ BEGIN
         ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL DO UPDATE
         SET
             file = excluded.file, line_no = excluded.line_no,
+            corrects_row_id = coalesce(excluded.corrects_row_id, known.corrects_row_id),
             last_run_no = excluded.last_run_no, last_seen_at = now()
-        WHERE known.last_seen_at < now()
-        $sql$, (SELECT sources.entity FROM audit.sources WHERE sources.source = set_aside.source), source
+        WHERE known.last_seen_at <> now()
+        $sql$, (SELECT sources.entity FROM audit.sources WHERE sources.source = set_aside.source), source, (
+            SELECT string_agg(format('received.%I', declared.name), ', ')
+            FROM audit.sources
+            CROSS JOIN LATERAL unnest(sources.columns) AS declared (name)
+            WHERE sources.source = set_aside.source
+        )
     ) USING set_aside.source, audit.run_no(), set_aside.waiting, first_lines, (
         SELECT sources.columns FROM audit.sources WHERE sources.source = set_aside.source
     );

@@ -21,25 +21,22 @@ AS $$
             received.line_no,
             received.reason,
             CASE
-                WHEN set_aside_broken.source = 'customer_data' AND EXISTS (
-                    SELECT FROM audit.pieces(received.line, sources.delimiter) AS piece
-                    WHERE
-                        audit.number_of(piece) IN (
-                            SELECT forgotten_customers.customer_id FROM core.forgotten_customers
-                        )
+                WHEN EXISTS (SELECT FROM core.forgotten_customers)
+                AND EXISTS (
+                    SELECT FROM audit.customers_named(received.line, set_aside_broken.source) AS named (customer_id)
+                    WHERE named.customer_id IN (SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
                 )
                     THEN 'withheld: it has the number of a customer who was erased'
                 ELSE received.line
             END AS line
         FROM unnest(set_aside_broken.line_nos, set_aside_broken.lines, set_aside_broken.reasons)
             AS received (line_no, line, reason)
-        INNER JOIN audit.sources ON sources.source = set_aside_broken.source
     ) AS broken
     ORDER BY broken.line, broken.reason, broken.line_no DESC
     ON CONFLICT (source, row_hash) WHERE released_run_no IS NULL AND superseded_run_no IS NULL DO UPDATE
     SET
         file = excluded.file, line_no = excluded.line_no,
         last_run_no = excluded.last_run_no, last_seen_at = now()
-    WHERE known.last_seen_at < now();
+    WHERE known.last_seen_at <> now();
 $$;
 COMMENT ON FUNCTION audit.set_aside_broken(text, text, bigint[], text[], text[]) IS 'Keep the lines of a file that are no records in audit.rejected_rows: each once, however often it is delivered.';

@@ -1,6 +1,7 @@
 -- audit.swallowed_lines: the lines of a delivery in which a column that nobody declared has swallowed others.
 CREATE OR REPLACE FUNCTION audit.swallowed_lines(source text) RETURNS TABLE (line_no bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 10
 SET search_path = ''
 AS $$
 DECLARE

@@ -9,6 +9,7 @@ DECLARE
     published audit.runs;
     undoing integer;
     has_published boolean;
+    has_other_columns boolean;
     entity text;
     key text;
 BEGIN
@@ -70,6 +71,30 @@ BEGIN
     FOR entity, key IN VALUES
         ('customers', 'customer_id'), ('orders', 'order_id'), ('payments', 'payment_id'), ('customer_activity', 'customer_id')
     LOOP
+        -- A migration since then: what was kept is no longer a row of the table.
+        EXECUTE format(
+            $sql$
+            SELECT EXISTS (
+                SELECT
+                FROM (
+                    SELECT replaced_rows.replaced FROM audit.replaced_rows
+                    WHERE replaced_rows.run_no = $1 AND replaced_rows.table_name = 'core.%1$s'
+                    LIMIT 1
+                ) AS kept
+                WHERE
+                    (SELECT array_agg(kept_column.name ORDER BY kept_column.name) FROM jsonb_object_keys(kept.replaced) AS kept_column (name))
+                    <> (
+                        SELECT array_agg(columns.attname::text ORDER BY columns.attname::text)
+                        FROM pg_catalog.pg_attribute AS columns
+                        WHERE columns.attrelid = 'core.%1$s'::regclass AND columns.attnum > 0 AND NOT columns.attisdropped
+                    )
+            )
+            $sql$, entity
+        ) INTO has_other_columns USING undone.run_no;
+        IF has_other_columns THEN
+            RAISE EXCEPTION 'core.% has other columns than when run % replaced its rows: it cannot be undone', entity, undone.run_no
+                USING HINT = 'Have the right files delivered, as snapshots if need be.';
+        END IF;
         -- By the keys too: a row that was changed by hand since has kept its run_no.
         EXECUTE format(
             $sql$
@@ -105,7 +130,7 @@ BEGIN
         rejected_rows.first_run_no = undone.run_no
         AND rejected_rows.is_waiting
         -- A correction is a person's, not the delivery's.
-        AND rejected_rows.rule <> 'line waits'
+        AND rejected_rows.corrects_row_id IS NULL
         AND rejected_rows.released_run_no IS NULL
         AND rejected_rows.superseded_run_no IS NULL;
     UPDATE audit.rejected_rows
@@ -119,7 +144,7 @@ BEGIN
             AND closed.is_waiting
             AND closed.closed_by IS NULL
             -- A correction is a person's, whichever run has seen the row first.
-            AND (closed.first_run_no < undone.run_no OR closed.rule = 'line waits')
+            AND (closed.first_run_no < undone.run_no OR closed.corrects_row_id IS NOT NULL)
             AND NOT EXISTS (
                 SELECT FROM audit.rejected_rows AS twin
                 WHERE

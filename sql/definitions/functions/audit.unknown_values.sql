@@ -1,11 +1,12 @@
 -- audit.unknown_values: the field values by which a source says: not known; and those of them that have a digit.
 CREATE OR REPLACE FUNCTION audit.unknown_values(source text) RETURNS TABLE (tokens text[], numerals text[])
 LANGUAGE sql STABLE PARALLEL SAFE
+ROWS 1
 SET search_path = ''
 AS $$
     -- The longest comes first: audit.cleaned looks at its length.
     SELECT
-        array_agg(token.text ORDER BY octet_length(token.text) DESC) AS tokens,
+        array_agg(upper(token.text) ORDER BY octet_length(token.text) DESC) AS tokens,
         -- NULL, as a rule: audit.to_id, to_day and to_amount have then nothing to compare with.
         array_agg(token.text) FILTER (WHERE token.text ~ '[0-9]') AS numerals
     FROM audit.sources

@@ -6,7 +6,7 @@ AS $$
     SELECT kept.customer_id
     FROM core.customers AS kept
     WHERE
-        (SELECT sources.kind FROM audit.sources WHERE sources.source = 'customer_data') = 'snapshot'
+        (SELECT audit.drops_absent_rows('customer_data'))
         AND NOT EXISTS (
             SELECT FROM staging.customers AS delivered WHERE delivered.customer_id = kept.customer_id
         )

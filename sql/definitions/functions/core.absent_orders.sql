@@ -6,7 +6,7 @@ AS $$
     SELECT kept.order_id
     FROM core.orders AS kept
     WHERE
-        (SELECT sources.kind FROM audit.sources WHERE sources.source = 'order_data') = 'snapshot'
+        (SELECT audit.drops_absent_rows('order_data'))
         AND NOT EXISTS (
             SELECT FROM staging.orders AS delivered WHERE delivered.order_id = kept.order_id
         )
@@ -19,10 +19,9 @@ AS $$
             SELECT
             FROM core.payments
             WHERE
-                payments.customer_id = kept.customer_id
-                AND payments.order_id = kept.order_id
-                AND CASE (SELECT sources.kind FROM audit.sources WHERE sources.source = 'payment_data')
-                    WHEN 'snapshot' THEN EXISTS (
+                payments.order_id = kept.order_id
+                AND CASE
+                    WHEN (SELECT audit.drops_absent_rows('payment_data')) THEN EXISTS (
                         SELECT FROM staging.payments AS delivered
                         WHERE delivered.payment_id = payments.payment_id AND delivered.reason IS NOT NULL
                     ) AND NOT EXISTS (

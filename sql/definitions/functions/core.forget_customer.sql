@@ -124,6 +124,7 @@ BEGIN
         rejected_rows.source = sources.source
         AND (
             audit.number_of(rejected_rows.fields ->> 'customer_id') = id
+            OR id IN (SELECT audit.customers_named(rejected_rows.line, rejected_rows.source))
             OR (
                 rejected_rows.source = 'customer_data'
                 AND audit.speaks_of(

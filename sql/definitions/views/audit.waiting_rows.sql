@@ -14,7 +14,7 @@ WHERE
     rejected_rows.is_waiting
     AND rejected_rows.released_run_no IS NULL
     AND rejected_rows.superseded_run_no IS NULL
-    AND (sources.kind = 'delta' OR rejected_rows.rule = 'line waits');
+    AND (sources.kind = 'delta' OR rejected_rows.corrects_row_id IS NOT NULL);
 COMMENT ON VIEW audit.waiting_rows IS 'The rows that wait for their parent or their day and are tried again at the next run. One row per row that waits.';
 COMMENT ON COLUMN audit.waiting_rows.rejected_row_id IS 'Its number in audit.rejected_rows; staging shows it as a line_no below 0.';
 COMMENT ON COLUMN audit.waiting_rows.source IS 'The source that it came from.';
