@@ -154,16 +154,43 @@ def test_from_an_earlier_version_with_rows_in_its_tables(
     assert schema(cluster, url) == schema(cluster, fresh)
 
 
+def migrated_before(number: str, new_database: NewDatabase, folder: Path, patch: pytest.MonkeyPatch) -> str:
+    """A warehouse as it was before a migration; returns its URL."""
+    url = new_database()
+    with patch.context() as patched:
+        earlier = use(folder, patched)
+        for path in MIGRATIONS:
+            if path.name >= number:
+                (earlier / "migrations" / path.name).unlink()
+        migrate.apply_migrations(url, is_encrypted=False)
+    return url
+
+
+def test_a_correction_that_waits_is_one_after_the_migration_too(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = migrated_before("0012", new_database, tmp_path, monkeypatch)
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('one', '2026-01-01', '')")
+        connection.execute((SQL / "definitions" / "sources.sql").read_text())
+        connection.execute(
+            """INSERT INTO audit.rejected_rows (
+                source, file, line_no, fields, reason, first_run_no, last_run_no, closed_by
+            ) VALUES ('order_data', 'f', 1, '{"order_id": "1"}', 'price missing: x', 1, 1, 'corrected as row 2'),
+                ('order_data', 'f', 1, '{"order_id": "2"}', 'line waits: x', 1, 1, NULL),
+                ('order_data', 'f', 2, '{"order_id": "3"}', 'line waits: x', 1, 1, NULL),
+                ('order_data', 'f', 3, '{"order_id": "4"}', 'customer_id waits: x', 1, 1, NULL)"""
+        )
+    migrate.migrate(url)
+    found = fetch(url, "SELECT rejected_row_id, corrects_row_id FROM audit.rejected_rows ORDER BY 1")
+    assert found == [(1, None), (2, 1), (3, 3), (4, None)]
+    assert fetch(url, "SELECT rejected_row_id FROM audit.waiting_rows ORDER BY 1") == [(2,), (3,), (4,)]
+
+
 def test_totals_are_widened_without_a_rewrite(
     new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = new_database()
-    with monkeypatch.context() as patched:
-        earlier = use(tmp_path, patched)
-        for path in MIGRATIONS:
-            if path.name >= "0010":
-                (earlier / "migrations" / path.name).unlink()
-        migrate.apply_migrations(url, is_encrypted=False)
+    url = migrated_before("0010", new_database, tmp_path, monkeypatch)
     files = """SELECT relname, pg_relation_filenode(oid) FROM pg_catalog.pg_class
         WHERE relnamespace::regnamespace::text IN ('core', 'marts') AND relkind = 'r' ORDER BY 1"""
     before = fetch(url, files)

@@ -17,6 +17,18 @@ COMMENT ON COLUMN audit.runs.reason IS 'Why it failed, or was abandoned or undon
 
 ALTER TABLE audit.rejected_rows ADD COLUMN corrects_row_id bigint;
 COMMENT ON COLUMN audit.rejected_rows.corrects_row_id IS 'The row that a person has corrected into this one, with audit.replay. NULL where it is as delivered.';
+UPDATE audit.rejected_rows
+SET
+    corrects_row_id = coalesce(
+        (
+            SELECT max(corrected.rejected_row_id)
+            FROM audit.rejected_rows AS corrected
+            WHERE corrected.closed_by = format('corrected as row %s', rejected_rows.rejected_row_id)
+        ),
+        -- By an older audit.replay, which did not say so.
+        rejected_rows.rejected_row_id
+    )
+WHERE rejected_rows.rule = 'line waits';
 
 -- A week has 168 hours, also where the clocks change.
 -- squawk-ignore ban-drop-constraint
