@@ -672,7 +672,7 @@ def check_delivery(warehouse: Warehouse, files: Files, as_of: date) -> None:
         warehouse.connection.execute("UPDATE audit.loads SET sha256 = ''")
     again = warehouse.run(as_of)
     if reached == "end" and any(not told[source].has_good_records() for source in COLUMNS):
-        # What waited was the only good row, and has been released; a delivery that is not loaded again passes all the same.
+        # What waited was the only good row, and has been released; a delivery that is not loaded again passes though.
         assert again is None or str(again).endswith("__key_unique_and_not_null failed: nothing to check")
     else:
         assert str(again) == str(error)
