@@ -1,7 +1,7 @@
 -- core.payments__have_their_order: every payment's order is in core and belongs to the same customer.
 -- Looked at is what has changed since that held: payments that were written, and those whose order was.
--- Ids come nearly in order: a sort sees that at once, a hash table of millions does not. Customers do not: joined by both,
--- the rows would be sorted by the customer first.
+-- Ids come nearly in order: a sort sees that at once, a hash table of millions does not. Customers do not: joined by
+-- both, the rows would be sorted by the customer first.
 SET LOCAL enable_hashjoin = off;
 
 WITH since AS MATERIALIZED (
@@ -37,7 +37,8 @@ SELECT
                 WHERE ledger.run_no = (SELECT audit.run_no()) AND ledger.table_name = 'core.payments'
             )
         ),
-        example => 'payment ' || min(changed.payment_id) FILTER (WHERE orders.customer_id IS DISTINCT FROM changed.customer_id)
+        example => 'payment '
+        || min(changed.payment_id) FILTER (WHERE orders.customer_id IS DISTINCT FROM changed.customer_id)
     ) AS have_their_order
 FROM changed
 LEFT JOIN core.orders ON changed.order_id = orders.order_id;
