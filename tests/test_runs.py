@@ -602,6 +602,24 @@ def test_sql_that_has_changed_holds_for_every_customer(db: psycopg.Connection) -
     assert db.execute(stale).fetchall() == [(1,), (2,)]
 
 
+def test_a_claim_has_held_since_the_last_run_of_the_same_sql_that_was_published(db: psycopg.Connection) -> None:
+    def held_since() -> int:
+        return db.execute("SELECT audit.held_since('raw.a__b')").fetchone()[0]
+
+    for number, (bad, fingerprint, close) in enumerate(
+        [(0, "f", end), (0, "f", end), (0, "f", fail), (1, "f", end), (0, "other", end)], start=1
+    ):
+        begin(db, str(number), fingerprint=fingerprint)
+        enter_and(db, f"SELECT audit.verdict('raw.a__b', {bad}, 2)", run=str(number))
+        close(db, str(number))
+    begin(db, "six")
+    assert held_since() == 2
+    begin(db, "seven", fingerprint="other")
+    assert held_since() == 5
+    begin(db, "eight", fingerprint="new")
+    assert held_since() == 0
+
+
 def test_begin_refuses_a_day_before_one_that_core_knows(db: psycopg.Connection) -> None:
     begin(db, "one", "2025-06-10")
     enter_and(db, "SELECT audit.open_ledger('core.orders', 0, 0)")
