@@ -19,6 +19,7 @@ from airflow.sdk import BaseOperator, ObjectStoragePath
 from csv_records import MOST_BYTES, Splitter, python_encoding
 from in_run import CONN_ID, attempt_of, in_plain_words
 from psycopg import sql
+from sql_files import SQL, fingerprint
 
 CHUNK_BYTES = 1 << 20
 # PostgreSQL's own limit is 1,600, less for wide rows.
@@ -119,9 +120,9 @@ def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     place = ObjectStoragePath(folder)
     if not place.is_dir():
         raise BadFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source")
-    pattern = re.compile(re.escape(source) + r"([-_.](?!csv\b).+)?\.csv(\.gz)?", re.DOTALL)
+    likely = re.compile(re.escape(source) + r"(?!\.csv\..+\.csv).*\.csv(\.gz|\.zip)?", re.DOTALL | re.IGNORECASE)
     numbered = re.compile(re.escape(source) + r"[-_.](part[-_.]?)?\d+([-_.]\d+)*\.csv(\.gz)?", re.ASCII)
-    found = sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=in_order)
+    found = sorted((path for path in place.iterdir() if likely.fullmatch(path.name)), key=in_order)
     if not found:
         raise BadFileError(f"{source}.csv is missing in {folder}")
     names = [path.name for path in found]
@@ -399,16 +400,18 @@ class CopyCsvOperator(BaseOperator):
         """Fill raw's table from the files, in the connection's open transaction."""
         # A statement that psycopg prepares stays in a pooler's connection, under a name that the next task would take.
         connection.prepare_threshold = None
-        connection.execute("SELECT audit.enter_run(%s, false, %s, %s)", [dag_run_id, attempt, self.task_id])
+        entering = [dag_run_id, attempt, self.task_id, fingerprint([SQL])]
+        connection.execute("SELECT audit.enter_run(%s, false, %s, %s, %s)", entering)
         connection.execute("SET LOCAL statement_timeout = '6h'")
         as_of, columns, encoding, delimiter = connection.execute(
             "SELECT as_of, columns, encoding, delimiter FROM audit.open_load(%s)", [self.source]
         ).fetchone()
         delivery = Delivery(connection, self.source, columns, encoding, delimiter, self.log)
         delivery.make_table()
-        paths = find_files(self.folder.replace("{as_of}", as_of.isoformat()), self.source)
+        folder = self.folder.replace("{as_of}", as_of.isoformat())
+        paths = find_files(folder, self.source)
         total, next_line_no = 0, 2
-        if (run_no := self.same_as(connection, paths)) is not None:
+        if (run_no := self.same_as(connection, folder)) is not None:
             self.log.info("%s is what run_no %s has loaded: not loaded again", self.source, run_no)
             connection.execute("SELECT audit.log_same_load(%s, %s)", [self.source, run_no])
             paths = []
@@ -417,10 +420,17 @@ class CopyCsvOperator(BaseOperator):
             total, next_line_no = total + loaded, next_line_no + lines
         connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, total])
 
-    def same_as(self, connection: Any, paths: list[ObjectStoragePath]) -> int | None:
-        """Return the run_no whose delivery of this source the files are, where it need not be loaded again."""
-        asking = "SELECT audit.same_delivery(%s, %s, %s::bigint[], %s::text[])"
-        files = [self.source, [path.name for path in paths], [state_of(path).get("size") for path in paths]]
+    def same_as(self, connection: Any, folder: str) -> int | None:
+        """Return the run_no whose delivery the folder's files are, of every source, where none need be loaded again."""
+        sources = connection.execute("SELECT source FROM audit.sources").fetchall()
+        try:
+            paths = [path for (source,) in sources for path in find_files(folder, source)]
+        except BadFileError:
+            # Another source's: its own task says so.
+            return None
+        paths.sort(key=lambda path: path.name.encode())
+        asking = "SELECT audit.same_delivery(%s, %s::bigint[], %s::text[])"
+        files = [[path.name for path in paths], [state_of(path).get("size") for path in paths]]
         run_no: int | None
         (run_no,) = connection.execute(asking, [*files, None]).fetchone()
         if run_no is not None:

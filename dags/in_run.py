@@ -8,6 +8,7 @@ import psycopg
 from airflow.providers.common.sql.operators.sql import SQLCheckOperator, SQLExecuteQueryOperator
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from sql_files import SQL, fingerprint
 
 CONN_ID = "warehouse"
 FAIL = RetryAction.FAIL
@@ -90,7 +91,11 @@ class InRun(PlainErrors):
 
     def execute(self, context: Any) -> Any:
         """Run the operator inside the run of its DAG run; raise psycopg.Error where that run is not open."""
-        self.entering = [context["run_id"], self.even_if_failed, attempt_of(context), self.task_id]
+        self.entering = [
+            *(context["run_id"], self.even_if_failed, attempt_of(context), self.task_id),
+            # What stands in the folder now: an edit between two tasks is not for this run.
+            fingerprint([SQL]),
+        ]
         return super().execute(context)
 
     def get_db_hook(self) -> Any:
@@ -100,7 +105,7 @@ class InRun(PlainErrors):
 
         def enter_run(connection: Any, autocommit: bool) -> None:
             set_autocommit(connection, autocommit)
-            connection.execute("SELECT audit.enter_run(%s, %s, %s, %s)", self.entering)
+            connection.execute("SELECT audit.enter_run(%s, %s, %s, %s, %s)", self.entering)
 
         hook.set_autocommit = enter_run
         return hook

@@ -47,7 +47,8 @@ def run_task(connection: psycopg.Connection, task: Any, folder: Path | str, run_
     if task.task_id == "end":
         connection.execute(task.sql, {"run": run_id, "attempt": None})
         return True
-    connection.execute("SELECT audit.enter_run(%s, task => %s)", [run_id, task.task_id])
+    entering = [run_id, task.task_id, fingerprint([SQL])]
+    connection.execute("SELECT audit.enter_run(%s, task => %s, fingerprint => %s)", entering)
     with connection.cursor() as cursor:
         cursor.execute((SQL / Path(*task.task_id.split("."))).with_suffix(".sql").read_bytes())
         if isinstance(task, CheckSqlOperator):

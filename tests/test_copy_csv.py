@@ -317,9 +317,12 @@ NO_PART = " in {folder} is neither payment_data.csv nor a numbered part of it (p
             {"payment_data.csv": HEADER + ROWS, "payment_data_old.csv": HEADER + ROWS},
             f"'payment_data_old.csv'{NO_PART}",
         ),
-        (
-            {"payment_data_1.csv": HEADER + ROWS, "payment_data_1 (copy).csv.gz": HEADER},
-            f"'payment_data_1 (copy).csv.gz'{NO_PART}",
+        *(
+            ({"payment_data_1.csv": HEADER + ROWS, name: HEADER}, f"'{name}'{NO_PART}")
+            for name in [
+                *("payment_data_1 (copy).csv.gz", "payment_data (2).csv", "payment_data2.csv", "payment_data_2.CSV"),
+                *("Payment_data_2.csv", "payment_data_2.csv.zip"),
+            ]
         ),
         (
             {"payment_data.csv": HEADER.strip() + "\\n1,Marie,marie@secret.rw,d,1\n" + ROWS},

@@ -591,6 +591,33 @@ def test_nobody_writes_beside_an_open_run(url: str, tmp_path: Path) -> None:
     execute(url, "UPDATE core.orders SET price = price + 1")
 
 
+def test_no_run_begins_while_somebody_writes(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE core.orders SET price = 1")
+        # What can pass is tried again.
+        with pytest.raises(
+            psycopg.errors.LockNotAvailable, match=r"process \d+ is writing core\.orders: a run begins when"
+        ):
+            begin(url, "2026-01-02", "2")
+        connection.rollback()
+    begin(url, "2026-01-02", "2")
+
+
+def test_what_was_done_on_what_is_made_anew_is_not_done(url: str, tmp_path: Path) -> None:
+    deliver(tmp_path, **GOOD)
+    begin(url, "2026-01-01", "1")
+    with psycopg.connect(url) as connection:
+        steps = {task.task_id: task for task in tasks()}
+        for task in steps:
+            if task.startswith(("raw.", "staging.")):
+                commit_task(connection, steps[task], tmp_path, "1")
+        # Somebody clears one task alone.
+        commit_task(connection, steps["raw.order_data"], tmp_path, "1")
+        with pytest.raises(psycopg.Error, match=r"core\.customers comes after what this run has not done: staging\."):
+            commit_task(connection, steps["core.customers"], tmp_path, "1")
+
+
 def run_without(url: str, folder: Path, skipped: str) -> None:
     """Run every task but one, which somebody has marked as done."""
     begin(url, "2026-01-01", "1")

@@ -644,6 +644,15 @@ def test_a_task_is_refused_when_other_sql_was_deployed_since_its_run_began(db: p
     enter(db)
 
 
+def test_a_task_is_refused_when_the_files_have_changed_since_its_run_began(db: psycopg.Connection) -> None:
+    begin(db, fingerprint="before")
+    entering = "SELECT audit.enter_run('one', fingerprint => %s)"
+    db.execute(entering, ["before"])
+    with pytest.raises(psycopg.Error, match="the SQL files have changed since run one has begun") as caught:
+        db.execute(entering, ["after"])
+    assert caught.value.diag.message_hint == NOT_OPEN_HINT
+
+
 def test_a_claim_is_called_like_its_file(db: psycopg.Connection) -> None:
     begin(db)
     db.execute("SELECT set_config('ltv.task', 'core.orders__a', false)")

@@ -1,5 +1,6 @@
 -- core.orders__have_their_customer: every order's customer is in core.
--- Looked at is what has changed since that held: orders that were written, and those whose customer was.
+-- Looked at is what has changed, by hand too, since the run in which that held:
+-- orders that were written, and those whose customer was.
 WITH since AS MATERIALIZED (
     SELECT audit.held_since('core.orders__have_their_customer') AS run_no
 ),
@@ -10,12 +11,19 @@ changed AS (
         orders.customer_id
     FROM core.orders
     WHERE
-        orders.run_no > (SELECT since.run_no FROM since)
+        orders.run_no >= (SELECT since.run_no FROM since)
+        OR orders.order_id IN (
+            SELECT replaced_rows.key
+            FROM audit.replaced_rows
+            WHERE
+                replaced_rows.run_no >= (SELECT since.run_no FROM since)
+                AND replaced_rows.table_name = 'core.orders'
+        )
         OR orders.customer_id IN (
             SELECT replaced_rows.key
             FROM audit.replaced_rows
             WHERE
-                replaced_rows.run_no > (SELECT since.run_no FROM since)
+                replaced_rows.run_no >= (SELECT since.run_no FROM since)
                 AND replaced_rows.table_name = 'core.customers'
         )
 )

@@ -1,5 +1,6 @@
 -- core.payments__have_their_order: every payment's order is in core and belongs to the same customer.
--- Looked at is what has changed since that held: payments that were written, and those whose order was.
+-- Looked at is what has changed, by hand too, since the run in which that held:
+-- payments that were written, and those whose order was.
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not. Customers do not: joined by
 -- both, the rows would be sorted by the customer first.
 SET LOCAL enable_hashjoin = off;
@@ -15,12 +16,19 @@ changed AS (
         payments.customer_id
     FROM core.payments
     WHERE
-        payments.run_no > (SELECT since.run_no FROM since)
+        payments.run_no >= (SELECT since.run_no FROM since)
+        OR payments.payment_id IN (
+            SELECT replaced_rows.key
+            FROM audit.replaced_rows
+            WHERE
+                replaced_rows.run_no >= (SELECT since.run_no FROM since)
+                AND replaced_rows.table_name = 'core.payments'
+        )
         OR payments.order_id IN (
             SELECT replaced_rows.key
             FROM audit.replaced_rows
             WHERE
-                replaced_rows.run_no > (SELECT since.run_no FROM since)
+                replaced_rows.run_no >= (SELECT since.run_no FROM since)
                 AND replaced_rows.table_name = 'core.orders'
         )
 )

@@ -4,7 +4,9 @@ SET statement_timeout = '60s';
 
 ALTER TABLE audit.loads
 ADD COLUMN same_as_run_no integer,
-ADD COLUMN declared text;
+ADD COLUMN declared text,
+ADD COLUMN kind text;
+COMMENT ON COLUMN audit.loads.kind IS 'What the source was declared to be when the file was loaded: delta or snapshot. NULL before that was noted.';
 COMMENT ON COLUMN audit.loads.same_as_run_no IS 'The run whose delivery this one equals: not loaded again; the counts are those of that run. NULL where it was loaded.';
 COMMENT ON COLUMN audit.loads.declared IS 'md5 of what audit.sources said of the source when the file was loaded.';
 

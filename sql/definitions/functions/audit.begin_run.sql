@@ -19,6 +19,7 @@ DECLARE
     begun audit.runs;
     deployment audit.deployments;
     missing_nights text;
+    writer text;
 BEGIN
     SELECT deployments.* INTO deployment FROM audit.deployments ORDER BY deployments.deployed_at DESC LIMIT 1;
     IF begin_run.deployed IS DISTINCT FROM deployment.fingerprint THEN
@@ -33,6 +34,22 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
     -- Waits for tasks of the last run that still work: they hold its row (audit.enter_run).
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
+
+    -- What somebody has begun to write must not be committed between two tasks.
+    SELECT format('process %s is writing %s', locks.pid, locks.relation::regclass) INTO writer
+    FROM pg_catalog.pg_locks AS locks
+    INNER JOIN pg_catalog.pg_class AS tables ON locks.relation = tables.oid
+    WHERE
+        locks.database = (SELECT databases.oid FROM pg_catalog.pg_database AS databases WHERE databases.datname = current_database())
+        AND locks.pid <> pg_backend_pid()
+        AND locks.granted
+        AND locks.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+        AND tables.relkind = 'r'
+        AND tables.relnamespace::regnamespace::text IN ('core', 'marts')
+    LIMIT 1;
+    IF writer IS NOT NULL THEN
+        RAISE EXCEPTION '%: a run begins when that has ended', writer USING ERRCODE = 'lock_not_available';
+    END IF;
 
     SELECT freshness.as_of INTO published_as_of FROM marts.freshness;
     IF day < published_as_of THEN

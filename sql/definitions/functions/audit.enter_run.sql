@@ -1,7 +1,8 @@
 -- audit.enter_run: make this transaction part of a run; refuse unless it is open, has not begun again since, and
 -- has done what comes before the task.
 CREATE OR REPLACE FUNCTION audit.enter_run(
-    dag_run_id text, even_if_failed boolean DEFAULT false, attempt integer DEFAULT NULL, task text DEFAULT NULL
+    dag_run_id text, even_if_failed boolean DEFAULT false, attempt integer DEFAULT NULL, task text DEFAULT NULL,
+    fingerprint text DEFAULT NULL
 ) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
@@ -11,6 +12,7 @@ DECLARE
     missing text;
     built text;
     stands boolean;
+    layers constant text [] := ARRAY['raw', 'staging', 'core', 'intermediate', 'marts'];
 BEGIN
     -- KEY SHARE: begin_run (FOR UPDATE) waits for this task to end, fail_run (an UPDATE) does not.
     SELECT runs.* INTO entered
@@ -39,6 +41,10 @@ BEGIN
     END IF;
 
     -- Rules that change between two of its tasks would make one delivery of two kinds.
+    IF entered.fingerprint <> enter_run.fingerprint THEN
+        RAISE EXCEPTION 'the SQL files have changed since run % has begun', enter_run.dag_run_id
+            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+    END IF;
     IF entered.deployed_at <> (SELECT max(deployments.deployed_at) FROM audit.deployments)
         AND (
             SELECT count(DISTINCT deployments.fingerprint) FROM audit.deployments
@@ -54,6 +60,15 @@ BEGIN
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION '% comes after what this run has not done: %', enter_run.task, missing
             USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+    END IF;
+
+    -- What later layers have done in this run they did on what this task makes anew.
+    IF enter_run.task NOT LIKE '%\_\_%' THEN
+        DELETE FROM audit.steps
+        WHERE
+            steps.run_no = entered.run_no
+            AND array_position(layers, split_part(steps.task, '.', 1))
+            > array_position(layers, split_part(enter_run.task, '.', 1));
     END IF;
 
     -- After a crash of the server an unlogged table comes back empty; that must not pass for an empty delivery.
@@ -80,4 +95,4 @@ BEGIN
     PERFORM set_config('ltv.task', coalesce(enter_run.task, ''), true);
     RETURN entered.run_no;
 END $$;
-COMMENT ON FUNCTION audit.enter_run(text, boolean, integer, text) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed), has not begun again since the given attempt, what comes before the task was done in it, and what it has built still stands.';
+COMMENT ON FUNCTION audit.enter_run(text, boolean, integer, text, text) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed), has not begun again since the given attempt, what comes before the task was done in it, and what it has built still stands.';
