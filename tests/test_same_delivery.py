@@ -158,6 +158,21 @@ def test_a_correction_is_judged_beside_the_lines(url: str, tmp_path: Path) -> No
     assert fetch(url, "SELECT customer_id FROM core.orders WHERE order_id = 3") == [(1,)]
 
 
+def test_a_file_that_changes_between_two_tasks_is_noticed(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
+    begin(url, "2026-01-02", "2")
+    steps = {task.task_id: task for task in tasks()}
+    with psycopg.connect(url) as connection:
+        commit_task(connection, steps["raw.customer_data"], tmp_path, "2")
+        commit_task(connection, steps["raw.payment_data"], tmp_path, "2")
+        deliver(tmp_path, order_data=OTHER["order_data"])
+        for task in steps:
+            if task == "raw.order_data" or (task.startswith("raw.") and "__" in task):
+                commit_task(connection, steps[task], tmp_path, "2")
+        with pytest.raises(psycopg.Error, match="have changed while they were looked at: some are the last ones"):
+            commit_task(connection, steps["staging.customers"], tmp_path, "2")
+
+
 def test_a_file_that_is_missing_is_said_by_its_own_task(url: str, tmp_path: Path) -> None:
     run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
     (tmp_path / "payment_data.csv").unlink()

@@ -17,6 +17,12 @@ BEGIN
         RAISE EXCEPTION 'run_no % has loaded no %', audit.run_no(), record_lines.source
             USING HINT = 'By hand, this file needs a run that has come as far as raw: make run.';
     END IF;
+    IF (
+        SELECT count(DISTINCT loads.same_as_run_no IS NULL) > 1 FROM audit.loads WHERE loads.run_no = audit.run_no()
+    ) THEN
+        RAISE EXCEPTION 'the files of run_no % have changed while they were looked at: some are the last ones, some are not', audit.run_no()
+            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+    END IF;
     -- A record that COPY did not take was set aside then: it is rejected too.
     EXECUTE format(
         $sql$
