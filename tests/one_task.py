@@ -67,8 +67,21 @@ class Store(LocalFileSystem):
         return HalfRead(super().open(path, mode, **how), self.size(path), self.trouble, self.pipe)
 
 
-def run(task_id: str, run_id: str, as_of: str, url: str, folder: str, trouble: str, pipe: Connection, log: str) -> None:
-    """Run a task; send the error's name, its sentence and what the retry policy makes of it, or three times nothing."""
+def run(
+    task_id: str,
+    run_id: str,
+    as_of: str,
+    url: str,
+    folder: str,
+    trouble: str,
+    attempt: int | None,
+    pipe: Connection,
+    log: str,
+) -> None:
+    """Run a task; send the error's name, its sentence and what the retry policy makes of it, or three times nothing.
+
+    The attempt is what the task `begin` has passed on by XCom.
+    """
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -82,7 +95,7 @@ def run(task_id: str, run_id: str, as_of: str, url: str, folder: str, trouble: s
         "params": {"as_of": as_of},
         "dag_run": SimpleNamespace(logical_date=None, run_after="2026-02-01 00:30:00+00:00"),
         "var": {"value": VariableAccessor(deserialize_json=False)},
-        "ti": SimpleNamespace(task_id=task_id, xcom_pull=lambda **_: None),
+        "ti": SimpleNamespace(task_id=task_id, xcom_pull=lambda **_: attempt),
     }
     task.render_template_fields(context)
     try:

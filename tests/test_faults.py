@@ -204,6 +204,8 @@ class Night:
     url: str
     task_id: str
     run_id: str = NIGHT
+    # Which begin of the run its tasks belong to.
+    begun: int = 1
     started: list[BaseProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -231,7 +233,7 @@ class Night:
         with psycopg.connect(self.url) as connection:
             for task in tasks():
                 if task.task_id in task_ids and task.task_id == "begin":
-                    connection.execute(task.sql, self.start_parameters(task))
+                    (self.begun,) = connection.execute(task.sql, self.start_parameters(task)).fetchone()
                     connection.commit()
                 elif task.task_id in task_ids:
                     with connection.transaction():
@@ -247,6 +249,7 @@ class Night:
         here, there = SPAWN.Pipe()
         usual = {"task_id": self.task_id, "run_id": self.run_id, "as_of": DAY, "url": self.url, "trouble": ""}
         fixed = {"folder": str(self.folder), "pipe": there, "log": str(self.site.folder / "tasks.log")}
+        fixed["attempt"] = None if self.task_id == "begin" else self.begun
         process = SPAWN.Process(target=one_task.run, kwargs={**usual, **how, **fixed})
         process.start()
         self.started.append(process)
