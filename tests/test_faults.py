@@ -607,7 +607,8 @@ def file_replaced(night: Night) -> Ended:
     return ended
 
 
-LOST = ("OperationalError", "AdminShutdown", "CrashShutdown")
+# What is heard of it depends on who notices first; every one of them is an OperationalError.
+LOST = ("OperationalError", "AdminShutdown", "CrashShutdown", "ConnectionFailure")
 CHANGED = ("FileChangedError",)
 # What the task says; nothing where it has been killed.
 FAULTS: dict[Callable[[Night], Ended], tuple[str, ...]] = {
