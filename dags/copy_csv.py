@@ -70,7 +70,7 @@ def opened(path: ObjectStoragePath) -> Iterator[tuple[MeasuredBytes, IO[bytes]]]
 
     Raises BadFileError for a gzip file that is damaged or cut short, FileChangedError when it is its reading that was.
     """
-    with path.open("rb") as stored:  # type: ignore[no-untyped-call]
+    with path.fs.open(path.path, "rb") as stored:
         measured = MeasuredBytes(stored)
         buffered = io.BufferedReader(measured, CHUNK_BYTES)
         try:
@@ -102,7 +102,7 @@ def in_order(path: ObjectStoragePath) -> list[str | int]:
 def sha256_of(path: ObjectStoragePath) -> str:
     """Return a file's sha256; raises FileChangedError when it is not the same at the end as at the start."""
     state = state_of(path)
-    with path.open("rb") as stored:  # type: ignore[no-untyped-call]
+    with path.fs.open(path.path, "rb") as stored:
         measured = MeasuredBytes(stored)
         while measured.read(CHUNK_BYTES):
             pass

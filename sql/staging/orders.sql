@@ -69,11 +69,10 @@ judged AS (
                     -- The lines of others that it has swallowed are not forgotten with it.
                     WHEN
                         line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('order_data') AS swallowed)
-                        OR audit.swallowed_a_line(order_id_received, 'order_data')
-                        OR audit.swallowed_a_line(customer_id_received, 'order_data')
-                        OR audit.swallowed_a_line(order_date_received, 'order_data')
-                        OR audit.swallowed_a_line(product, 'order_data')
-                        OR audit.swallowed_a_line(price_received, 'order_data')
+                        OR audit.any_swallowed_a_line(
+                            'order_data', order_id_received, customer_id_received, order_date_received, product,
+                            price_received
+                        )
                         THEN 'line swallowed_a_line: a quote was opened and closed lines later'
                     ELSE 'customer_id forgotten: this customer was erased'
                 END

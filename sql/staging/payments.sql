@@ -70,11 +70,10 @@ judged AS (
                     -- The lines of others that it has swallowed are not forgotten with it.
                     WHEN
                         line_no IN (SELECT swallowed.line_no FROM audit.swallowed_lines('payment_data') AS swallowed)
-                        OR audit.swallowed_a_line(payment_id_received, 'payment_data')
-                        OR audit.swallowed_a_line(customer_id_received, 'payment_data')
-                        OR audit.swallowed_a_line(order_id_received, 'payment_data')
-                        OR audit.swallowed_a_line(payment_date_received, 'payment_data')
-                        OR audit.swallowed_a_line(amount_received, 'payment_data')
+                        OR audit.any_swallowed_a_line(
+                            'payment_data', payment_id_received, customer_id_received, order_id_received,
+                            payment_date_received, amount_received
+                        )
                         THEN 'line swallowed_a_line: a quote was opened and closed lines later'
                     ELSE 'customer_id forgotten: this customer was erased'
                 END

@@ -3,15 +3,39 @@ CREATE OR REPLACE FUNCTION audit.held_since(claim text) RETURNS integer
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = ''
 AS $$
-    SELECT coalesce(max(check_results.run_no), 0)
-    FROM audit.check_results
-    INNER JOIN audit.runs ON check_results.run_no = runs.run_no
-    WHERE
-        check_results.claim = held_since.claim
-        AND check_results.verdict = 'passed'
-        AND runs.state = 'published'
-        AND runs.run_no < (SELECT audit.run_no())
+    WITH held AS (
+        SELECT max(check_results.run_no) AS run_no
+        FROM audit.check_results
+        INNER JOIN audit.runs ON check_results.run_no = runs.run_no
         -- Another check, or other rules, and everything is looked at.
-        AND runs.fingerprint = (SELECT this.fingerprint FROM audit.runs AS this WHERE this.run_no = (SELECT audit.run_no()))
+        INNER JOIN audit.runs AS this ON runs.run_no < this.run_no AND runs.fingerprint = this.fingerprint
+        WHERE
+            check_results.claim = held_since.claim
+            AND check_results.verdict = 'passed'
+            AND runs.state = 'published'
+            AND this.run_no = (SELECT audit.run_no())
+    ),
+
+    kept AS (
+        SELECT
+            ledger.rows_before,
+            ledger.amount_before,
+            lag(ledger.rows_before + ledger.rows_change) OVER runs_of_a_table AS rows_left,
+            lag(ledger.amount_before + ledger.amount_change) OVER runs_of_a_table AS amount_left
+        FROM audit.ledger
+        WHERE ledger.run_no >= (SELECT held.run_no FROM held)
+        WINDOW runs_of_a_table AS (PARTITION BY ledger.table_name ORDER BY ledger.run_no)
+    )
+
+    SELECT
+        CASE
+            -- Rows have come or gone between two runs, and no run says which: everything is looked at.
+            WHEN EXISTS (
+                SELECT FROM kept WHERE kept.rows_before <> kept.rows_left OR kept.amount_before <> kept.amount_left
+            )
+                THEN 0
+            ELSE coalesce(held.run_no, 0)
+        END
+    FROM held
 $$;
-COMMENT ON FUNCTION audit.held_since(text) IS 'The last run before this one that was published by the same SQL and in which a claim passed; 0 if there is none.';
+COMMENT ON FUNCTION audit.held_since(text) IS 'The last run before this one that was published by the same SQL and in which a claim passed; 0 if there is none, or if core has other rows than the runs since have left.';
