@@ -12,7 +12,7 @@ DECLARE
     missing text;
     built text;
     stands boolean;
-    layers constant text [] := ARRAY['raw', 'staging', 'core', 'intermediate', 'marts'];
+    from_begin constant text := 'Clear the run from its first task (begin), or start a new one.';
 BEGIN
     -- KEY SHARE: begin_run (FOR UPDATE) waits for this task to end, fail_run (an UPDATE) does not.
     SELECT runs.* INTO entered
@@ -31,7 +31,7 @@ BEGIN
     FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is not open', enter_run.dag_run_id
-            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+            USING HINT = from_begin;
     END IF;
 
     IF entered.attempt <> enter_run.attempt THEN
@@ -43,23 +43,21 @@ BEGIN
     -- Rules that change between two of its tasks would make one delivery of two kinds.
     IF entered.fingerprint <> enter_run.fingerprint THEN
         RAISE EXCEPTION 'the SQL files have changed since run % has begun', enter_run.dag_run_id
-            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+            USING HINT = from_begin;
     END IF;
-    IF entered.deployed_at <> (SELECT max(deployments.deployed_at) FROM audit.deployments)
-        AND (
-            SELECT count(DISTINCT deployments.fingerprint) FROM audit.deployments
-            WHERE deployments.deployed_at >= entered.deployed_at
-        ) > 1
-    THEN
+    IF (
+        SELECT count(DISTINCT deployments.fingerprint) > 1 FROM audit.deployments
+        WHERE deployments.deployed_at >= entered.deployed_at
+    ) THEN
         RAISE EXCEPTION 'other SQL was deployed since run % has begun', enter_run.dag_run_id
-            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+            USING HINT = from_begin;
     END IF;
 
     -- What an earlier run has left must not pass for this delivery, nor what nobody has checked.
-    missing := audit.undone_tasks(entered.run_no, split_part(enter_run.task, '.', 1));
+    missing := audit.undone_tasks(entered.run_no, enter_run.task);
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION '% comes after what this run has not done: %', enter_run.task, missing
-            USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+            USING HINT = from_begin;
     END IF;
 
     -- What later layers have done in this run they did on what this task makes anew.
@@ -67,8 +65,7 @@ BEGIN
         DELETE FROM audit.steps
         WHERE
             steps.run_no = entered.run_no
-            AND array_position(layers, split_part(steps.task, '.', 1))
-            > array_position(layers, split_part(enter_run.task, '.', 1));
+            AND audit.layer_no(steps.task) > audit.layer_no(enter_run.task);
     END IF;
 
     -- After a crash of the server an unlogged table comes back empty; that must not pass for an empty delivery.
@@ -85,7 +82,7 @@ BEGIN
         END IF;
         IF NOT stands THEN
             RAISE EXCEPTION '% is empty, though this run has filled it: the server has restarted since', built
-                USING HINT = 'Clear the run from its first task (begin), or start a new one.';
+                USING HINT = from_begin;
         END IF;
     END LOOP;
 

@@ -7,11 +7,7 @@ BEGIN
     IF btrim(coalesce(give_up.signed_by, '')) = '' OR btrim(coalesce(give_up.reason, '')) = '' THEN
         RAISE EXCEPTION 'a row is given up with a signature and a reason';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
-    IF EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open') THEN
-        RAISE EXCEPTION 'a run is open: it may be trying the row'
-            USING HINT = 'Wait until it has ended.';
-    END IF;
+    PERFORM audit.refuse_while_a_run_is_open('it may be trying the row');
     UPDATE audit.rejected_rows
     SET
         superseded_run_no = (SELECT max(runs.run_no) FROM audit.runs),

@@ -16,11 +16,7 @@ DECLARE
     odd text;
     replaying bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
-    IF EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open') THEN
-        RAISE EXCEPTION 'a run is open: a newer row of that key may be on its way'
-            USING HINT = 'Wait until it has ended.';
-    END IF;
+    PERFORM audit.refuse_while_a_run_is_open('a newer row of that key may be on its way');
     SELECT rejected_rows.* INTO rejected
     FROM audit.rejected_rows
     WHERE rejected_rows.rejected_row_id = replay.rejected_row_id
