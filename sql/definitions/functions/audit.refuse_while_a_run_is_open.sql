@@ -1,4 +1,4 @@
--- audit.refuse_while_a_run_is_open: refuse what a person does beside a run; until the end of the transaction none begins.
+-- audit.refuse_while_a_run_is_open: refuse what a person does beside a run; none begins until the transaction ends.
 CREATE OR REPLACE FUNCTION audit.refuse_while_a_run_is_open(why text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
