@@ -74,7 +74,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         no_url = url(KNOWN).replace("%40%3A%2F%3F", "@:/?")
         found = {"output": "", "processes": ""}
 
-        def watch(*command: str, typed: str = "", **environment: str) -> None:
+        def watch(*command: str, typed: str = "", held: psycopg.Connection | None = None, **environment: str) -> None:
             with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as typing:
                 typing.write(typed)
                 typing.seek(0)
@@ -89,6 +89,8 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 lines: set[str] = set()
                 while process.poll() is None:
                     lines.update(command_lines().values())
+                    if held and any("dbmate" in line for line in lines):
+                        held.rollback()
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(0.05)
                 output.seek(0)
@@ -96,7 +98,10 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 found["processes"] += "\n".join(lines)
 
         watch("ops/migrate.py", DATABASE_URL=url(KNOWN), ADMIN_DATABASE_URL=made.admin_url)
-        # Long enough to be seen.
+        # dbmate and psql have to last until they are seen.
+        with psycopg.connect(made.admin_url) as held:
+            held.execute("LOCK TABLE audit.schema_migrations")
+            watch("ops/migrate.py", held=held, DATABASE_URL=url(KNOWN), ADMIN_DATABASE_URL=made.admin_url)
         watch("ops/psql.py", DATABASE_URL=url(KNOWN), typed="SELECT pg_sleep(1);")
         for bad in [*refused, no_url]:
             watch("ops/migrate.py", DATABASE_URL=bad)
