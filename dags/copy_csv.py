@@ -357,10 +357,11 @@ class Delivery:
                 loaded += int(cursor.rowcount)
             set_aside += len(broken)
             self.connection.execute(
-                "SELECT audit.set_aside_broken(%s, %s, %s, %s, %s)",
+                "SELECT audit.set_aside_broken(%s, %s, %s, %s, %s, %s)",
                 [
                     self.source,
                     file,
+                    header,
                     [record.line_no for record in broken],
                     [record.as_text(self.encoding) for record in broken],
                     [record.flaw for record in broken],

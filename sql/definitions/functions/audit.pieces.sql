@@ -5,6 +5,10 @@ SET search_path = ''
 AS $$
     -- At the declared delimiter, and at those that a broken line may have instead.
     SELECT audit.bare(lower(piece.text))
-    FROM regexp_split_to_table(replace(pieces.line, pieces.delimiter, E'\n'), '[,;|\t\r\n"]') AS piece (text);
+    FROM regexp_split_to_table(
+        -- Bytes that were no text, as Record.as_text writes them, may stand in the middle of a number.
+        replace(regexp_replace(pieces.line, '\\x[0-9a-f]{2}', '', 'g'), pieces.delimiter, E'\n'),
+        '[,;|\t\r\n"]'
+    ) AS piece (text);
 $$;
-COMMENT ON FUNCTION audit.pieces(text, text) IS 'What stands in a text between two delimiters (the one given, or a usual one), quotes or line ends: without outer blanks, in lower case.';
+COMMENT ON FUNCTION audit.pieces(text, text) IS 'What stands in a text between two delimiters (the one given, or a usual one), quotes or line ends: without outer blanks and bytes that are no text, in lower case.';

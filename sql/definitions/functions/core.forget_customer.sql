@@ -124,7 +124,11 @@ BEGIN
         rejected_rows.source = sources.source
         AND (
             audit.number_of(rejected_rows.fields ->> 'customer_id') = id
-            OR id IN (SELECT audit.customers_named(rejected_rows.line, rejected_rows.source))
+            OR EXISTS (
+                SELECT
+                FROM audit.customers_named(rejected_rows.line, rejected_rows.source, rejected_rows.header) AS named
+                WHERE named.customer_id = id AND named.is_certain
+            )
             OR (
                 rejected_rows.source = 'customer_data'
                 AND audit.speaks_of(
@@ -135,6 +139,15 @@ BEGIN
         );
     GET DIAGNOSTICS erased = ROW_COUNT;
     erased_of := erased_of || jsonb_build_object('audit.rejected_rows', erased);
+    -- Where fields were lost or added nobody can say whose the number is: the line goes, that there was one stays.
+    UPDATE audit.rejected_rows
+    SET line = format('withheld: line %s of %s may have the number of a customer who was erased', line_no, file)
+    WHERE
+        rejected_rows.line IS NOT NULL
+        AND id IN (
+            SELECT named.customer_id
+            FROM audit.customers_named(rejected_rows.line, rejected_rows.source, rejected_rows.header) AS named
+        );
     PERFORM set_config('ltv.keeps_nothing', '', true);
     IF NOT is_known AND NOT jsonb_path_exists(erased_of, '$.* ? (@ > 0)') THEN
         RAISE EXCEPTION 'no table knows a customer %', id
