@@ -8,7 +8,7 @@ import pytest
 import server
 from conftest import ROOT, database_url
 from pipeline import begin, run_pipeline, run_task, tasks
-from support import as_if_built, fetch, warehouse_of
+from support import as_if_built, execute, fetch, warehouse_of
 
 READERS = 16
 PUBLISHES = 20
@@ -100,11 +100,10 @@ def analyst(cluster: server.Server) -> Iterator[str]:
 
 def publish(url: str, run_id: str, before_commit: Callable[[], None]) -> tuple:
     """Publish another candidate as the DAG's last tasks do; return what readers then see."""
+    execute(url, NEXT_CANDIDATE)
     begin(url, AS_OF, run_id)
     as_if_built(url)
     with psycopg.connect(url) as connection:
-        connection.execute(NEXT_CANDIDATE)
-        connection.commit()
         for task in tasks():
             if task.task_id.startswith("marts.") or task.task_id == "end":
                 with connection.transaction():

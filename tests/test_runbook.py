@@ -1,11 +1,15 @@
 """What a person does by hand: undo a run, sign for a false claim, correct a rejected row, forget a customer."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 import server
-from conftest import database_url
+from conftest import ROOT, database_url
 from pipeline import CheckFailedError, begin, commit_task, run_pipeline, tasks
 from psycopg.types.json import Jsonb
 from support import customer, deliver, execute, fetch, open_limits, rows_of
@@ -591,6 +595,41 @@ def test_nobody_writes_beside_an_open_run(url: str, tmp_path: Path) -> None:
     execute(url, "UPDATE core.orders SET price = price + 1")
 
 
+def test_a_file_is_tried_beside_an_open_run_and_kept_by_nobody(url: str, tmp_path: Path) -> None:
+    deliver(tmp_path, **GOOD)
+    begin(url, "2026-01-01", "1")
+    steps = {task.task_id: task for task in tasks()}
+    with psycopg.connect(url) as connection:
+        for task in steps:
+            if task.startswith(("raw.", "staging.")):
+                commit_task(connection, steps[task], tmp_path, "1")
+    by_hand = (ROOT / "sql" / "staging" / "orders.sql").read_text()
+    counted = "SELECT row(loads.*)::text FROM audit.loads ORDER BY 1"
+    before = fetch(url, counted)
+    with psycopg.connect(url) as connection:
+        connection.execute(by_hand)
+        connection.rollback()
+        commit_task(connection, steps["core.customers"], tmp_path, "1")
+        connection.execute(by_hand)
+        with pytest.raises(psycopg.Error, match="a file is run by hand to try it, and this would change what run_no 1"):
+            connection.commit()
+    # In psql each statement is a transaction of its own.
+    psql = subprocess.run(
+        [sys.executable, ROOT / "ops" / "psql.py"],
+        input=by_hand,
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "a file is run by hand to try it" in psql.stderr
+    assert fetch(url, counted) == before
+    refused = pytest.raises(psycopg.Error, match=r"staging\.orders is not what this run has built: somebody")
+    with psycopg.connect(url) as connection, refused:
+        commit_task(connection, steps["core.orders"], tmp_path, "1")
+    run_pipeline(url, tmp_path, "2026-01-01", "1")
+
+
 def test_no_run_begins_while_somebody_writes(url: str, tmp_path: Path) -> None:
     run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
     with psycopg.connect(url) as connection:
@@ -1124,11 +1163,19 @@ def test_nobody_is_forgotten_while_a_run_is_open(url: str) -> None:
 
 def test_a_steward_works_the_rejects_and_sees_nothing_else(url: str, tmp_path: Path, cluster: server.Server) -> None:
     run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
-    number = open_rejects(url)["price not_an_amount"]
+    rejects = open_rejects(url)
+    corrections = {
+        "price": ("not_an_amount", "1200"),
+        "amount": ("not_an_amount", "5"),
+        "email": ("not_an_address", None),
+    }
     with psycopg.connect(database_url(cluster, "ltv_test", admin=True), autocommit=True) as steward:
         steward.execute("SET ROLE ltv_steward")
         assert steward.execute("SELECT sum(rows_set_aside) FROM audit.rejections_today").fetchone() == (5,)
-        assert steward.execute('SELECT audit.replay(%s, \'{"price": "1200"}\')', [number]).fetchone()[0] > number
+        for column, (flaw, value) in corrections.items():
+            number = rejects[f"{column} {flaw}"]
+            replaying = steward.execute("SELECT audit.replay(%s, %s)", [number, Jsonb({column: value})])
+            assert replaying.fetchone()[0] > number
         for table in (
             "core.customers",
             "core.orders",
@@ -1144,3 +1191,36 @@ def test_a_steward_works_the_rejects_and_sees_nothing_else(url: str, tmp_path: P
             steward.execute("SELECT core.forget_customer(1)")
     run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "second")
     assert fetch(url, "SELECT price::text FROM core.orders WHERE order_id = 1") == [("1200.00",)]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "SELECT pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0))",
+        # By a task of a run that has failed and still works.
+        "SELECT FROM audit.runs FOR KEY SHARE",
+    ],
+)
+@pytest.mark.parametrize("call", ["audit.undo_run(1, 'Ann', 'why')", "core.forget_customer(1)"])
+def test_what_changes_core_by_hand_waits_for_who_is_at_work(held: str, call: str, url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "first")
+    with psycopg.connect(url) as other, psycopg.connect(url) as connection:
+        other.execute(held)
+        connection.execute("SET LOCAL lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            connection.execute(f"SELECT {call}")
+    execute(url, f"SELECT {call}")
+
+
+def test_of_two_who_correct_a_row_at_once_the_second_is_refused(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **BAD), "2026-01-29", "first")
+    number = open_rejects(url)["price not_an_amount"]
+    correcting = f"""SELECT audit.replay({number}, '{{"price": "1200"}}')"""
+    with psycopg.connect(url) as first, ThreadPoolExecutor() as threads:
+        first.execute(correcting)
+        second = threads.submit(execute, url, correcting)
+        while fetch(url, "SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted") == [(0,)]:
+            assert not second.done(), "it has not waited"
+        first.commit()
+        with pytest.raises(psycopg.Error, match=rf"row {number} is closed: corrected as row"):
+            second.result()

@@ -477,18 +477,50 @@ def test_the_retry_of_the_task_end_finds_its_work_done(
 
 
 @pytest.mark.parametrize("table", ["raw.order_data", "staging.orders", "intermediate.customer_ltv"])
-@pytest.mark.parametrize("crash", ["TRUNCATE {}", "DROP TABLE {}"])
-def test_a_task_is_refused_when_what_its_run_built_is_lost(db: psycopg.Connection, table: str, crash: str) -> None:
+@pytest.mark.parametrize(
+    ("loss", "sentence"),
+    [
+        # As after a crash: the same file, and nothing in it.
+        ("ALTER TABLE {} DISABLE TRIGGER ALL; DELETE FROM {}", "empty, though this run has filled it: the server has"),
+        ("DROP TABLE {}", "not what this run has built: somebody has made it anew since, or dropped it"),
+        ("DROP TABLE {}; CREATE TABLE {} AS SELECT 1 AS line_no", "not what this run has built: somebody has made it"),
+        ("ALTER TABLE {} DISABLE TRIGGER ALL; TRUNCATE {}; INSERT INTO {} VALUES (1)", "not what this run has built"),
+    ],
+)
+def test_a_task_is_refused_when_what_its_run_built_is_lost(
+    db: psycopg.Connection, table: str, loss: str, sentence: str
+) -> None:
     begin(db)
     enter_and(db, f"CREATE UNLOGGED TABLE {table} AS SELECT 1 AS line_no", f"SELECT audit.leave_run('{table}', 1)")
     assert enter(db) == 1
-    db.execute(crash.format(table))
+    db.execute(loss.replace("{}", table))
     with pytest.raises(psycopg.Error) as refused:
         enter(db)
-    assert said(refused) == (
-        f"{table} is empty, though this run has filled it: the server has restarted since",
-        NOT_OPEN_HINT,
-    )
+    message, hint = said(refused)
+    assert message.startswith(f"{table} is {sentence}")
+    assert hint == NOT_OPEN_HINT
+
+
+def test_nobody_makes_anew_what_a_task_is_reading(db: psycopg.Connection, connect: Connect) -> None:
+    begin(db)
+    enter_and(db, "CREATE TABLE staging.orders AS SELECT 1 AS line_no", "SELECT audit.leave_run('staging.orders', 1)")
+    task = connect(autocommit=False)
+    enter(task)
+    db.execute("SET lock_timeout = '100ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        db.execute("DROP TABLE staging.orders")
+
+
+@pytest.mark.parametrize("table", ["raw.order_data", "staging.orders", "intermediate.customer_ltv"])
+def test_nobody_writes_what_the_open_run_has_built(db: psycopg.Connection, table: str) -> None:
+    begin(db)
+    enter_and(db, f"CREATE TABLE {table} AS SELECT 1 AS line_no", f"SELECT audit.leave_run('{table}', 1)")
+    for statement in (f"INSERT INTO {table} VALUES (2)", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+        with pytest.raises(psycopg.Error, match=f"run one is open: nobody else writes {table}"):
+            db.execute(statement)
+    enter_and(db, f"DELETE FROM {table}")
+    fail(db)
+    db.execute(f"INSERT INTO {table} VALUES (2)")
 
 
 def test_what_an_earlier_try_or_run_built_is_not_looked_at(db: psycopg.Connection) -> None:

@@ -44,6 +44,7 @@ def case_database(cluster, template) -> Iterator[str]:
                 VALUES ('before', '2020-01-01', 'published', '', '2020-01-01')"""
             )
             connection.execute("SELECT audit.log_load(source, '', 0, '', 2, 0, '{}', 0) FROM audit.sources")
+            connection.execute("SELECT set_config('ltv.run_no', '1', true)")
             for name in REBUILT:
                 run_file(connection, name)
             connection.execute("DELETE FROM audit.loads")

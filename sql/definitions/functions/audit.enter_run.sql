@@ -10,7 +10,7 @@ AS $$
 DECLARE
     entered audit.runs;
     missing text;
-    built text;
+    built record;
     stands boolean;
     from_begin constant text := 'Clear the run from its first task (begin), or start a new one.';
 BEGIN
@@ -68,20 +68,27 @@ BEGIN
             AND audit.layer_no(steps.task) > audit.layer_no(enter_run.task);
     END IF;
 
-    -- After a crash of the server an unlogged table comes back empty; that must not pass for an empty delivery.
     FOR built IN
-        SELECT steps.task FROM audit.steps
-        WHERE
-            steps.run_no = entered.run_no
-            AND steps.rows_written > 0
-            AND split_part(steps.task, '.', 1) IN ('raw', 'staging', 'intermediate')
+        SELECT
+            steps.task,
+            steps.rows_written,
+            steps.filenode,
+            to_regclass(steps.task) AS found
+        FROM audit.steps
+        WHERE steps.run_no = entered.run_no AND audit.is_rebuilt(steps.task)
     LOOP
         stands := false;
-        IF to_regclass(built) IS NOT NULL THEN
-            EXECUTE format('SELECT EXISTS (SELECT FROM %s)', to_regclass(built)) INTO stands;
+        IF built.found IS NOT NULL THEN
+            -- A look is a lock too: until this task has ended nobody makes the table anew.
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s)', built.found) INTO stands;
         END IF;
-        IF NOT stands THEN
-            RAISE EXCEPTION '% is empty, though this run has filled it: the server has restarted since', built
+        IF built.filenode <> coalesce(pg_relation_filenode(to_regclass(built.task)), 0) THEN
+            RAISE EXCEPTION '% is not what this run has built: somebody has made it anew since, or dropped it', built.task
+                USING HINT = from_begin;
+        END IF;
+        -- After a crash of the server an unlogged table comes back empty; that must not pass for an empty delivery.
+        IF built.rows_written > 0 AND NOT stands THEN
+            RAISE EXCEPTION '% is empty, though this run has filled it: the server has restarted since', built.task
                 USING HINT = from_begin;
         END IF;
     END LOOP;

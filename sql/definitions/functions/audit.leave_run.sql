@@ -1,9 +1,12 @@
 -- audit.leave_run: note what a task wrote and how long it took, in the transaction in which it wrote.
 CREATE OR REPLACE FUNCTION audit.leave_run(task text, rows_written bigint) RETURNS void
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
-    INSERT INTO audit.steps (run_no, task, rows_written, seconds)
+DECLARE
+    rebuilt constant regclass := CASE WHEN audit.is_rebuilt(leave_run.task) THEN to_regclass(leave_run.task) END;
+BEGIN
+    INSERT INTO audit.steps AS done (run_no, task, rows_written, seconds, filenode)
     VALUES (
         audit.run_no(),
         leave_run.task,
@@ -14,9 +17,15 @@ AS $$
             ),
             leave_run.rows_written
         ),
-        extract(EPOCH FROM clock_timestamp() - transaction_timestamp())
+        extract(EPOCH FROM clock_timestamp() - transaction_timestamp()),
+        pg_relation_filenode(rebuilt)
     )
-    ON CONFLICT (run_no, task) DO UPDATE
-        SET rows_written = excluded.rows_written, seconds = excluded.seconds, ended_at = excluded.ended_at;
-$$;
+    ON CONFLICT ON CONSTRAINT steps_pkey DO UPDATE
+        SET
+            rows_written = excluded.rows_written, seconds = excluded.seconds, ended_at = excluded.ended_at,
+            filenode = excluded.filenode;
+    IF rebuilt IS NOT NULL THEN
+        PERFORM audit.guard(rebuilt);
+    END IF;
+END $$;
 COMMENT ON FUNCTION audit.leave_run(text, bigint) IS 'Note what a task wrote and how long it took, in the transaction in which it wrote.';
