@@ -315,7 +315,8 @@ def kept(url: str) -> dict[str, list[str]]:
         for schema, table, *column in connection.execute(
             """
             SELECT n.nspname, c.relname, a.attname,
-                a.atttypid = 'timestamptz'::regtype OR a.attname IN ('seconds', 'attempt', 'filenode') OR a.attidentity <> ''
+                a.atttypid = 'timestamptz'::regtype OR a.attidentity <> ''
+                    OR a.attname IN ('seconds', 'attempt', 'filenode')
             FROM pg_class AS c
             INNER JOIN pg_namespace AS n ON c.relnamespace = n.oid
             INNER JOIN pg_attribute AS a ON c.oid = a.attrelid AND a.attnum > 0 AND NOT a.attisdropped
