@@ -41,6 +41,7 @@ ROWS = {
     "audit.check_results": """(run_no, claim, verdict, bad_rows, checked_rows, fail_over, said)
         VALUES (1, 'core.orders__reconciles', 'passed', 0, 1, 0, 'it holds')""",
     "audit.replaced_rows": "(run_no, table_name, key, replaced) VALUES (1, 'core.orders', 1, '{}')",
+    "audit.hand_writes": "(run_no, table_name) VALUES (1, 'core.orders')",
     "audit.overrides": """(claim, signed_by, reason, expires_at)
         VALUES ('core.orders__reconciles', 'Ann', 'it is known', now() + INTERVAL '1 hour')""",
     "core.forgotten_customers": "(customer_id) VALUES (1)",

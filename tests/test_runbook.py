@@ -630,6 +630,29 @@ def test_a_file_is_tried_beside_an_open_run_and_kept_by_nobody(url: str, tmp_pat
     run_pipeline(url, tmp_path, "2026-01-01", "1")
 
 
+def test_what_somebody_writes_between_two_runs_is_noted_and_looked_at(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path / "1", **GOOD), "2026-01-01", "1")
+    run_pipeline(url, deliver(tmp_path / "2", **more(customer_data=[customer(8)])), "2026-01-02", "2")
+    assert fetch(url, "SELECT FROM audit.hand_writes") == []
+    # As many rows as before, and as much money, by the number of a run.
+    execute(url, "WITH gone AS (DELETE FROM core.orders WHERE order_id = 1 RETURNING price) SELECT FROM gone")
+    execute(
+        url,
+        """INSERT INTO core.orders (order_id, customer_id, order_date, price, run_no, updated_at)
+        SELECT 77, 1, '2025-01-01', (replaced ->> 'price')::numeric, 1, '2025-01-01' FROM audit.replaced_rows""",
+    )
+    assert (
+        fetch(url, "SELECT run_no, table_name, written_by FROM audit.hand_writes ORDER BY 1")
+        == [(2, "core.orders", "ltv_pipeline")] * 2
+    )
+    with pytest.raises(
+        CheckFailedError, match=r"core\.payments__have_their_order failed: 1 of \d+ bad, e\.g\. payment 1"
+    ):
+        run_pipeline(
+            url, deliver(tmp_path / "3", **{source: rows[1:] for source, rows in GOOD.items()}), "2026-01-03", "3"
+        )
+
+
 def test_no_run_begins_while_somebody_writes(url: str, tmp_path: Path) -> None:
     run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
     with psycopg.connect(url) as connection:

@@ -1,6 +1,5 @@
 -- core.orders__have_their_customer: every order's customer is in core.
--- Looked at is what has changed, by hand too, since the run in which that held:
--- orders that were written, and those whose customer was.
+-- Looked at is what has changed after the run in which that held: orders that were written, and those whose customer was.
 -- What has not changed counts as checked.
 WITH since AS MATERIALIZED (
     SELECT audit.held_since('core.orders__have_their_customer') AS run_no
@@ -12,7 +11,7 @@ changed AS (
         orders.customer_id
     FROM core.orders
     WHERE
-        orders.run_no >= (SELECT since.run_no FROM since)
+        orders.run_no > (SELECT since.run_no FROM since)
         OR orders.order_id IN (
             SELECT replaced.key
             FROM audit.replaced_since('core.orders', (SELECT since.run_no FROM since)) AS replaced

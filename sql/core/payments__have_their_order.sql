@@ -1,6 +1,5 @@
 -- core.payments__have_their_order: every payment's order is in core and belongs to the same customer.
--- Looked at is what has changed, by hand too, since the run in which that held:
--- payments that were written, and those whose order was.
+-- Looked at is what has changed after the run in which that held: payments that were written, and those whose order was.
 -- What has not changed counts as checked.
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not. Customers do not: joined by
 -- both, the rows would be sorted by the customer first.
@@ -17,7 +16,7 @@ changed AS (
         payments.customer_id
     FROM core.payments
     WHERE
-        payments.run_no >= (SELECT since.run_no FROM since)
+        payments.run_no > (SELECT since.run_no FROM since)
         OR payments.payment_id IN (
             SELECT replaced.key
             FROM audit.replaced_since('core.payments', (SELECT since.run_no FROM since)) AS replaced

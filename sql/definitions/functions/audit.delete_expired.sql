@@ -12,8 +12,9 @@ AS $$
             AND rejected_rows.released_run_no IS NULL
             AND rejected_rows.superseded_run_no IS NULL
         );
+    DELETE FROM audit.hand_writes WHERE hand_writes.written_at < now() - INTERVAL '1 year';
     DELETE FROM audit.replaced_rows
     USING audit.runs
     WHERE replaced_rows.run_no = runs.run_no AND runs.started_at < now() - audit.undo_kept_for();
 $$;
-COMMENT ON FUNCTION audit.delete_expired() IS 'Delete what is kept for a time only: rejected lines, and what a run replaced. Called when a run ends.';
+COMMENT ON FUNCTION audit.delete_expired() IS 'Delete what is kept for a time only: rejected lines, who wrote by hand, and what a run replaced. Called when a run ends.';

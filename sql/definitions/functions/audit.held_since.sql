@@ -29,7 +29,15 @@ AS $$
 
     SELECT
         CASE
-            -- Rows have come or gone between two runs, and no run says which: everything is looked at.
+            -- What somebody has written between two runs no run says: everything is looked at.
+            WHEN EXISTS (
+                SELECT FROM audit.hand_writes
+                WHERE
+                    hand_writes.run_no >= (SELECT held.run_no FROM held)
+                    AND starts_with(hand_writes.table_name, 'core.')
+            )
+                THEN 0
+            -- Nor what came or went past the triggers: from a backup, for example.
             WHEN EXISTS (
                 SELECT FROM kept WHERE kept.rows_before <> kept.rows_left OR kept.amount_before <> kept.amount_left
             )
@@ -38,4 +46,4 @@ AS $$
         END
     FROM held
 $$;
-COMMENT ON FUNCTION audit.held_since(text) IS 'The last run before this one that was published by the same SQL and in which a claim passed; 0 if there is none, or if core has other rows than the runs since have left.';
+COMMENT ON FUNCTION audit.held_since(text) IS 'The last run before this one that was published by the same SQL and in which a claim passed; 0 if there is none, or if anybody else has written core since.';

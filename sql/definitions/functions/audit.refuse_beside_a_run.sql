@@ -1,4 +1,4 @@
--- audit.refuse_beside_a_run: refuse what somebody writes who is not in the run that is open.
+-- audit.refuse_beside_a_run: refuse what somebody writes beside an open run; note what somebody writes outside of any.
 CREATE OR REPLACE FUNCTION audit.refuse_beside_a_run() RETURNS trigger
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
@@ -6,14 +6,19 @@ AS $$
 DECLARE
     open_run audit.runs;
 BEGIN
-    IF coalesce(current_setting('ltv.run_no', true), '') = '' THEN
-        SELECT runs.* INTO open_run FROM audit.runs WHERE runs.state = 'open';
-        IF FOUND THEN
-            RAISE EXCEPTION 'run % is open: nobody else writes %.%', open_run.dag_run_id, TG_TABLE_SCHEMA, TG_TABLE_NAME
-                USING HINT = 'Wait until it has ended; if its process is dead, close it by hand: '
-                || 'SELECT audit.fail_run(dag_run_id, ''by hand'', ''why'') FROM audit.runs WHERE state = ''open''';
-        END IF;
+    IF coalesce(current_setting('ltv.run_no', true), '') <> '' THEN
+        RETURN NULL;
+    END IF;
+    SELECT runs.* INTO open_run FROM audit.runs WHERE runs.state = 'open';
+    IF FOUND THEN
+        RAISE EXCEPTION 'run % is open: nobody else writes %.%', open_run.dag_run_id, TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING HINT = 'Wait until it has ended; if its process is dead, close it by hand: '
+            || 'SELECT audit.fail_run(dag_run_id, ''by hand'', ''why'') FROM audit.runs WHERE state = ''open''';
+    END IF;
+    IF TG_TABLE_SCHEMA IN ('core', 'marts') THEN
+        INSERT INTO audit.hand_writes (run_no, table_name)
+        VALUES (audit.run_no(), TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME);
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION audit.refuse_beside_a_run() IS 'Refuse what somebody writes who is not in the run that is open.';
+COMMENT ON FUNCTION audit.refuse_beside_a_run() IS 'Refuse what somebody writes who is not in the run that is open; note in audit.hand_writes what somebody writes in core or marts while none is.';
