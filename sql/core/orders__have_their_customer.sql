@@ -1,5 +1,6 @@
 -- core.orders__have_their_customer: every order's customer is in core.
--- Looked at is what has changed after the run in which that held: orders that were written, and those whose customer was.
+-- Looked at is what has changed after the run in which that held:
+-- orders that were written, and those whose customer was.
 -- What has not changed counts as checked.
 WITH since AS MATERIALIZED (
     SELECT audit.held_since('core.orders__have_their_customer') AS run_no

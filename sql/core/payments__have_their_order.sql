@@ -1,5 +1,6 @@
 -- core.payments__have_their_order: every payment's order is in core and belongs to the same customer.
--- Looked at is what has changed after the run in which that held: payments that were written, and those whose order was.
+-- Looked at is what has changed after the run in which that held:
+-- payments that were written, and those whose order was.
 -- What has not changed counts as checked.
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not. Customers do not: joined by
 -- both, the rows would be sorted by the customer first.
