@@ -3,7 +3,10 @@
 -- orders that were written, and those whose customer was.
 -- What has not changed counts as checked.
 WITH since AS MATERIALIZED (
-    SELECT audit.held_since('core.orders__have_their_customer') AS run_no
+    SELECT
+        held.run_no,
+        audit.written_since(held.run_no) AS has_changes
+    FROM audit.held_since('core.orders__have_their_customer') AS held (run_no)
 ),
 
 changed AS (
@@ -12,14 +15,18 @@ changed AS (
         orders.customer_id
     FROM core.orders
     WHERE
-        orders.run_no > (SELECT since.run_no FROM since)
-        OR orders.order_id IN (
-            SELECT replaced.key
-            FROM audit.replaced_since('core.orders', (SELECT since.run_no FROM since)) AS replaced
-        )
-        OR orders.customer_id IN (
-            SELECT replaced.key
-            FROM audit.replaced_since('core.customers', (SELECT since.run_no FROM since)) AS replaced
+        -- Asked once: where nothing has changed nothing is read.
+        (SELECT since.has_changes FROM since)
+        AND (
+            orders.run_no > (SELECT since.run_no FROM since)
+            OR orders.order_id IN (
+                SELECT replaced.key
+                FROM audit.replaced_since('core.orders', (SELECT since.run_no FROM since)) AS replaced
+            )
+            OR orders.customer_id IN (
+                SELECT replaced.key
+                FROM audit.replaced_since('core.customers', (SELECT since.run_no FROM since)) AS replaced
+            )
         )
 )
 

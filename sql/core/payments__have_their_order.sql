@@ -7,7 +7,10 @@
 SET LOCAL enable_hashjoin = off;
 
 WITH since AS MATERIALIZED (
-    SELECT audit.held_since('core.payments__have_their_order') AS run_no
+    SELECT
+        held.run_no,
+        audit.written_since(held.run_no) AS has_changes
+    FROM audit.held_since('core.payments__have_their_order') AS held (run_no)
 ),
 
 changed AS (
@@ -17,14 +20,18 @@ changed AS (
         payments.customer_id
     FROM core.payments
     WHERE
-        payments.run_no > (SELECT since.run_no FROM since)
-        OR payments.payment_id IN (
-            SELECT replaced.key
-            FROM audit.replaced_since('core.payments', (SELECT since.run_no FROM since)) AS replaced
-        )
-        OR payments.order_id IN (
-            SELECT replaced.key
-            FROM audit.replaced_since('core.orders', (SELECT since.run_no FROM since)) AS replaced
+        -- Asked once: where nothing has changed nothing is read.
+        (SELECT since.has_changes FROM since)
+        AND (
+            payments.run_no > (SELECT since.run_no FROM since)
+            OR payments.payment_id IN (
+                SELECT replaced.key
+                FROM audit.replaced_since('core.payments', (SELECT since.run_no FROM since)) AS replaced
+            )
+            OR payments.order_id IN (
+                SELECT replaced.key
+                FROM audit.replaced_since('core.orders', (SELECT since.run_no FROM since)) AS replaced
+            )
         )
 )
 
