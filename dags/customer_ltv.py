@@ -86,8 +86,8 @@ with DAG(
             "due": "{{ dag_run.logical_date or dag_run.run_after }}",
             "deployed": deployed_fingerprint(),
             "fingerprint": fingerprint([SQL]),
-            # What each later layer asks for: a task that was marked as done by hand has not been.
-            "tasks": sorted(dag.task_ids),
+            # In their order: each asks for those before it. A task that was marked as done by hand has not been.
+            "tasks": dag.task_ids,
         },
         # The attempt: every other task belongs to this begin of the run and works in no later one.
         do_xcom_push=True,

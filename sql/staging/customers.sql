@@ -118,12 +118,12 @@ SELECT
     line_no,
     -- A snapshot must not drop a customer whose line was refused: the key stays where it can be read.
     customer_id,
-    -- Nothing is kept of a customer who was erased.
-    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN first_name END AS first_name,
-    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN last_name END AS last_name,
-    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN email END AS email,
-    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN country END AS country,
-    CASE WHEN reason IS NULL OR reason NOT LIKE '% forgotten:%' THEN gender END AS gender,
+    -- Nothing is kept of a customer who was erased, whose line another may have swallowed.
+    CASE WHEN reason IS NULL OR reason !~ ' (forgotten|swallowed_a_line):' THEN first_name END AS first_name,
+    CASE WHEN reason IS NULL OR reason !~ ' (forgotten|swallowed_a_line):' THEN last_name END AS last_name,
+    CASE WHEN reason IS NULL OR reason !~ ' (forgotten|swallowed_a_line):' THEN email END AS email,
+    CASE WHEN reason IS NULL OR reason !~ ' (forgotten|swallowed_a_line):' THEN country END AS country,
+    CASE WHEN reason IS NULL OR reason !~ ' (forgotten|swallowed_a_line):' THEN gender END AS gender,
     CASE WHEN reason IS NULL THEN date_of_birth END AS date_of_birth,
     reason
 FROM judged;

@@ -116,7 +116,10 @@ SELECT
     judged.order_id,
     CASE WHEN judged.reason IS NULL THEN judged.customer_id END AS customer_id,
     CASE WHEN judged.reason IS NULL THEN judged.order_date END AS order_date,
-    judged.product,
+    -- Nothing is kept of a customer who was erased, whose line another may have swallowed.
+    CASE
+        WHEN judged.reason IS NULL OR judged.reason !~ ' (forgotten|swallowed_a_line):' THEN judged.product
+    END AS product,
     CASE WHEN judged.reason IS NULL THEN judged.price::numeric(14, 2) END AS price,
     CASE
         WHEN judged.reason IS NOT NULL

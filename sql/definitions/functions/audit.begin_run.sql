@@ -30,26 +30,32 @@ BEGIN
         RAISE EXCEPTION 'as_of % is in the future: today is %', day, today
             USING HINT = 'Start the run with an as_of of today or before.';
     END IF;
-    -- Two that begin at once do so one after the other.
-    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
-    -- Waits for tasks of the last run that still work: they hold its row (audit.enter_run).
-    SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
-
-    -- What somebody has begun to write must not be committed between two tasks.
-    SELECT format('process %s is writing %s', locks.pid, locks.relation::regclass) INTO writer
-    FROM pg_catalog.pg_locks AS locks
-    INNER JOIN pg_catalog.pg_class AS tables ON locks.relation = tables.oid
+    -- What somebody has begun to write (audit.refuse_beside_a_run) must not be committed between two tasks.
+    SELECT format('process %s is writing %s', written.pid, min(written.relation::regclass::text)) INTO writer
+    FROM pg_catalog.pg_locks AS shared
+    INNER JOIN pg_catalog.pg_locks AS written
+        ON shared.pid = written.pid AND written.locktype = 'relation' AND written.mode = 'RowExclusiveLock'
+    INNER JOIN pg_catalog.pg_class AS tables
+        ON
+            written.relation = tables.oid
+            AND tables.relkind = 'r'
+            AND tables.relnamespace::regnamespace::text IN ('core', 'marts')
     WHERE
-        locks.database = (SELECT databases.oid FROM pg_catalog.pg_database AS databases WHERE databases.datname = current_database())
-        AND locks.pid <> pg_backend_pid()
-        AND locks.granted
-        AND locks.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-        AND tables.relkind = 'r'
-        AND tables.relnamespace::regnamespace::text IN ('core', 'marts')
+        shared.locktype = 'advisory'
+        AND shared.mode = 'ShareLock'
+        AND shared.granted
+        AND shared.classid::bigint << 32 | shared.objid::bigint = audit.begin_lock()
+        AND shared.database = written.database
+        AND shared.pid <> pg_backend_pid()
+    GROUP BY written.pid
     LIMIT 1;
     IF writer IS NOT NULL THEN
         RAISE EXCEPTION '%: a run begins when that has ended', writer USING ERRCODE = 'lock_not_available';
     END IF;
+    -- Two that begin at once do so one after the other.
+    PERFORM pg_advisory_xact_lock(audit.begin_lock());
+    -- Waits for tasks of the last run that still work: they hold its row (audit.enter_run).
+    SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
 
     SELECT freshness.as_of INTO published_as_of FROM marts.freshness;
     IF day < published_as_of THEN

@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION audit.book(
 LANGUAGE sql VOLATILE
 SET search_path = ''
 AS $$
+    SELECT audit.refuse_unless_tried();
     UPDATE audit.ledger
     SET
         rows_written = ledger.rows_written + book.rows_written,

@@ -7,28 +7,28 @@ SET search_path = ''
 AS $$
     SELECT
         audit.number_of(piece.text),
-        sources.source = 'customer_data' OR piece.position = columns.position
+        fields.shift = 0 AND audit.number_of(fields.texts[fields.position]) IS NOT NULL
     FROM audit.sources
     CROSS JOIN LATERAL (
-        -- A quoted field is one piece; what it holds beyond that shifts those behind it.
-        SELECT array_agg(pieces.text) AS texts
-        FROM audit.pieces(replace(customers_named.line, '"', ''), sources.delimiter) AS pieces (text)
-    ) AS split
-    CROSS JOIN LATERAL (
         SELECT
+            split.texts,
             array_position(coalesce(customers_named.header, sources.columns), 'customer_id') AS position,
             cardinality(split.texts) - cardinality(coalesce(customers_named.header, sources.columns)) AS shift
-    ) AS columns
-    CROSS JOIN LATERAL unnest(split.texts) WITH ORDINALITY AS piece (text, position)
+        FROM (SELECT audit.fields_of(customers_named.line, sources.delimiter) AS texts) AS split
+    ) AS fields
+    CROSS JOIN LATERAL unnest(fields.texts) WITH ORDINALITY AS field (text, position)
+    -- Behind another delimiter than the declared one, or a stray quote, it stands within a field.
+    CROSS JOIN LATERAL audit.pieces(field.text, sources.delimiter) AS piece (text)
     WHERE
         sources.source = customers_named.source
-        AND (
-            -- A customer's own line may have it anywhere.
-            sources.source = 'customer_data'
-            -- Elsewhere another number may be an order's or a price: as far as fields are missing, or too many, it is off.
-            OR piece.position BETWEEN
-            columns.position + least(columns.shift, 0) AND columns.position + greatest(columns.shift, 0)
-        )
+        AND CASE
+            WHEN fields.shift = 0 THEN field.position = fields.position
+            -- Where fields are missing, or too many, a customer's own line may have it anywhere.
+            WHEN sources.source = 'customer_data' THEN true
+            -- Elsewhere another number may be an order's or a price: it is off by no more than that.
+            ELSE field.position BETWEEN
+                fields.position + least(fields.shift, 0) AND fields.position + greatest(fields.shift, 0)
+        END
         AND audit.number_of(piece.text) IS NOT NULL
 $$;
-COMMENT ON FUNCTION audit.customers_named(text, text, text[]) IS 'The numbers in a broken line that may be its customer''s: of a line of customers every number; of another the one that stands where its file has customer_id and, where the line has more or fewer fields than its file''s header, those that may have been shifted from there (not is_certain).';
+COMMENT ON FUNCTION audit.customers_named(text, text, text[]) IS 'The numbers in a broken line that may be its customer''s: of a line that has as many fields as its file''s header the one that stands where the header has customer_id, for certain; of another those that may have been shifted from there, and of a line of customers every one.';

@@ -60,12 +60,15 @@ BEGIN
             USING HINT = from_begin;
     END IF;
 
-    -- What later layers have done in this run they did on what this task makes anew.
+    -- What comes after this task was done in this run on what it makes anew.
     IF enter_run.task NOT LIKE '%\_\_%' THEN
         DELETE FROM audit.steps
         WHERE
             steps.run_no = entered.run_no
-            AND audit.layer_no(steps.task) > audit.layer_no(enter_run.task);
+            AND (
+                audit.layer_no(steps.task) > audit.layer_no(enter_run.task)
+                OR enter_run.task = ANY (audit.filled_before(entered.run_no, steps.task))
+            );
     END IF;
 
     FOR built IN

@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION audit.open_ledger(table_name text, rows_before bigint
 LANGUAGE sql VOLATILE
 SET search_path = ''
 AS $$
+    SELECT audit.refuse_unless_tried();
     INSERT INTO audit.ledger (run_no, table_name, rows_before, amount_before)
     VALUES (audit.run_no(), open_ledger.table_name, open_ledger.rows_before, coalesce(open_ledger.amount_before, 0))
     ON CONFLICT (run_no, table_name) DO NOTHING;

@@ -9,6 +9,7 @@ DECLARE
     away text;
     back text;
 BEGIN
+    PERFORM audit.refuse_unless_tried();
     EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', filled) INTO is_empty;
     IF is_empty THEN
         -- Foreign keys hang on the key: they go first and come back last.

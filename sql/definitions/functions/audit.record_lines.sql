@@ -13,6 +13,7 @@ DECLARE
         WHERE loads.run_no = audit.run_no() AND loads.source = record_lines.source
     );
 BEGIN
+    PERFORM audit.refuse_unless_tried();
     IF first_lines IS NULL THEN
         RAISE EXCEPTION 'run_no % has loaded no %', audit.run_no(), record_lines.source
             USING HINT = 'By hand, this file needs a run that has come as far as raw: make run.';

@@ -4,6 +4,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
 BEGIN
+    PERFORM audit.refuse_unless_tried();
     PERFORM audit.set_aside(release.source, true);
     EXECUTE format(
         $sql$

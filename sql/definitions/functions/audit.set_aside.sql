@@ -28,8 +28,13 @@ BEGIN
                     WHEN received.line_no IS NULL THEN waited.fields
                     -- A column that nobody declared goes no further, unless it holds other lines; and nothing of a
                     -- customer who was erased does, but the lines of others.
-                    WHEN staged.reason LIKE 'line swallowed\_a\_line:%%' THEN (
-                        SELECT jsonb_object_agg(field.key, field.value)
+                    WHEN staged.reason LIKE '%% swallowed\_a\_line:%%' THEN (
+                        SELECT
+                            audit.without_swallowed(
+                                jsonb_object_agg(field.key, field.value),
+                                (SELECT sources.delimiter FROM audit.sources WHERE sources.source = $1),
+                                ARRAY(SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
+                            )
                         FROM jsonb_each(to_jsonb(received.*)) AS field
                         WHERE
                             audit.swallowed_a_line(field.value #>> '{}', $1)

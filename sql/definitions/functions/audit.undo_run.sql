@@ -13,7 +13,7 @@ DECLARE
     entity text;
     key text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
+    PERFORM pg_advisory_xact_lock(audit.begin_lock());
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
     IF last_run.state = 'open' THEN
         RAISE EXCEPTION 'run % is open: nothing can be undone beneath it', last_run.run_no

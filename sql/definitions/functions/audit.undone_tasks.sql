@@ -4,8 +4,9 @@ LANGUAGE sql STABLE
 SET search_path = ''
 AS $$
     WITH needed AS (
-        SELECT unnest(runs.tasks) AS task
+        SELECT tasks.task
         FROM audit.runs
+        CROSS JOIN LATERAL unnest(runs.tasks) AS tasks (task)
         WHERE runs.run_no = undone_tasks.run_no
         UNION
         SELECT unnest(ARRAY['raw.' || sources.source, 'staging.' || sources.entity]) AS task
@@ -22,7 +23,10 @@ AS $$
             row_number() OVER (ORDER BY audit.layer_no(needed.task), needed.task) AS place
         FROM needed
         WHERE
-            audit.layer_no(needed.task) < audit.layer_no(undone_tasks.task)
+            (
+                audit.layer_no(needed.task) < audit.layer_no(undone_tasks.task)
+                OR needed.task = ANY (audit.filled_before(undone_tasks.run_no, undone_tasks.task))
+            )
             AND NOT EXISTS (
                 SELECT FROM audit.steps WHERE steps.run_no = undone_tasks.run_no AND steps.task = needed.task
             )

@@ -17,7 +17,7 @@ BEGIN
     IF id IS NULL THEN
         RAISE EXCEPTION 'which customer? A number is needed';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('audit.begin_run', 0));
+    PERFORM pg_advisory_xact_lock(audit.begin_lock());
     -- Waits for tasks that still work, in a run that has failed too.
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
     IF last_run.state = 'open' THEN
@@ -71,6 +71,13 @@ BEGIN
                         AND (strpos(held::text, $1::text) > 0 OR strpos(lower(held::text), $2) > 0)
                         AND audit.speaks_of(to_jsonb(held) - 'line_no', $3, $1, $2)
                     )
+                    -- Of the others' lines with it, which were refused, audit.rejected_rows keeps what can be kept.
+                    OR (
+                        strpos(held::text, $1::text) > 0
+                        AND held::text ~ '[\n\r]'
+                        AND audit.without_swallowed(to_jsonb(held), $3, ARRAY[$1]) IS DISTINCT FROM
+                        audit.without_swallowed(to_jsonb(held), $3, '{}')
+                    )
                 RETURNING held.line_no
             )
 
@@ -117,12 +124,14 @@ BEGIN
     DELETE FROM audit.replaced_rows WHERE replaced_rows.replaced ->> 'customer_id' = id::text;
     GET DIAGNOSTICS erased = ROW_COUNT;
     erased_of := erased_of || jsonb_build_object('audit.replaced_rows', erased);
-    -- Of lines that are not customers', those with the number in its column: elsewhere it may be a price.
-    DELETE FROM audit.rejected_rows
-    USING audit.sources
-    WHERE
-        rejected_rows.source = sources.source
-        AND (
+    -- What a person has corrected into such a row was the customer's under a number that was wrong.
+    WITH RECURSIVE theirs AS (
+        SELECT
+            rejected_rows.rejected_row_id,
+            rejected_rows.corrects_row_id
+        FROM audit.rejected_rows
+        INNER JOIN audit.sources ON rejected_rows.source = sources.source
+        WHERE
             audit.number_of(rejected_rows.fields ->> 'customer_id') = id
             OR EXISTS (
                 SELECT
@@ -131,23 +140,65 @@ BEGIN
             )
             OR (
                 rejected_rows.source = 'customer_data'
-                AND audit.speaks_of(
-                    coalesce(rejected_rows.fields, jsonb_build_object('line', rejected_rows.line)),
-                    sources.delimiter, id, email
-                )
+                AND audit.speaks_of(rejected_rows.fields, sources.delimiter, id, email)
+            )
+        UNION
+        SELECT
+            corrected.rejected_row_id,
+            corrected.corrects_row_id
+        FROM theirs
+        INNER JOIN audit.rejected_rows AS corrected ON theirs.corrects_row_id = corrected.rejected_row_id
+    ),
+
+    gone AS (
+        DELETE FROM audit.rejected_rows
+        USING theirs
+        WHERE rejected_rows.rejected_row_id = theirs.rejected_row_id
+        RETURNING rejected_rows.rejected_row_id
+    )
+
+    SELECT array_agg(-gone.rejected_row_id) INTO lines FROM gone;
+    -- Those that waited stand in staging by their number.
+    FOR held IN SELECT to_regclass(format('staging.%I', sources.entity)) AS staged FROM audit.sources LOOP
+        IF held.staged IS NOT NULL THEN
+            EXECUTE format('DELETE FROM %s AS held WHERE held.line_no = ANY ($1)', held.staged) USING lines;
+        END IF;
+    END LOOP;
+    UPDATE audit.rejected_rows
+    SET fields = kept.fields
+    FROM (
+        SELECT
+            rejected_rows.rejected_row_id,
+            audit.without_swallowed(rejected_rows.fields, sources.delimiter, ARRAY[id]) AS fields
+        FROM audit.rejected_rows
+        INNER JOIN audit.sources ON rejected_rows.source = sources.source
+        WHERE rejected_rows.fields::text ~ '\\[nr]'
+    ) AS kept
+    WHERE
+        rejected_rows.rejected_row_id = kept.rejected_row_id
+        AND kept.fields::text LIKE '%withheld: it may hold a line%'
+        AND rejected_rows.fields <> kept.fields;
+    -- Where nobody can say whose the number is, or whose the address, the text goes; that there was a line stays.
+    UPDATE audit.rejected_rows
+    SET line = format('withheld: row %s may speak of a customer who was erased', rejected_rows.rejected_row_id)
+    FROM audit.sources
+    WHERE
+        rejected_rows.line IS NOT NULL
+        AND rejected_rows.source = sources.source
+        AND (
+            id IN (
+                SELECT named.customer_id
+                FROM audit.customers_named(rejected_rows.line, rejected_rows.source, rejected_rows.header) AS named
+            )
+            OR (
+                rejected_rows.source = 'customer_data'
+                AND email IN (SELECT piece.text FROM audit.pieces(rejected_rows.line, sources.delimiter) AS piece (text))
             )
         );
     GET DIAGNOSTICS erased = ROW_COUNT;
-    erased_of := erased_of || jsonb_build_object('audit.rejected_rows', erased);
-    -- Where fields were lost or added nobody can say whose the number is: the line goes, that there was one stays.
-    UPDATE audit.rejected_rows
-    SET line = format('withheld: line %s of %s may have the number of a customer who was erased', line_no, file)
-    WHERE
-        rejected_rows.line IS NOT NULL
-        AND id IN (
-            SELECT named.customer_id
-            FROM audit.customers_named(rejected_rows.line, rejected_rows.source, rejected_rows.header) AS named
-        );
+    erased_of := erased_of || jsonb_build_object(
+        'audit.rejected_rows', erased + coalesce(cardinality(lines), 0)
+    );
     PERFORM set_config('ltv.keeps_nothing', '', true);
     IF NOT is_known AND NOT jsonb_path_exists(erased_of, '$.* ? (@ > 0)') THEN
         RAISE EXCEPTION 'no table knows a customer %', id
