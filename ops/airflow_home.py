@@ -68,7 +68,7 @@ def prepare(home: Path) -> str:
     ready = home / "ready"
     if not ready.exists() or ready.read_text(encoding="utf-8") != lock:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - a program of ours, no shell
             [Path(sys.executable).with_name("airflow"), "db", "migrate"],
             capture_output=True,
             encoding="utf-8",

@@ -83,7 +83,7 @@ def main() -> int:
     try:
         with os.fdopen(os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as log:
             for arguments in PROCESSES:
-                process = subprocess.Popen(
+                process = subprocess.Popen(  # noqa: S603 - a program of ours, no shell
                     [airflow, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
                 processes.append(process)

@@ -1428,7 +1428,8 @@ def test_a_line_delivered_again_has_the_header_and_the_place_of_the_last_time(ur
         one = "99,99,1,2025-01-01,1"
         (folder / "order_data.csv").write_text("\n".join([header, *first, "7,8", one, ""]))
         run_pipeline(url, folder, night, night)
-    assert fetch(url, "SELECT header[1], line_no FROM audit.rejected_rows WHERE line = '7,8'") == [("order_id", 3)]
+    place = "SELECT header[1], line_no, first_run_no, last_run_no FROM audit.rejected_rows WHERE line = '7,8'"
+    assert fetch(url, place) == [("order_id", 3, 1, 2)]
 
 
 def test_the_product_of_a_forgotten_customer_stands_nowhere(url: str, tmp_path: Path) -> None:
@@ -1461,13 +1462,15 @@ def test_a_record_of_somebody_else_is_left_whatever_number_it_holds(url: str, tm
     folder = deliver(tmp_path, **{**FIRST, "customer_data": []})
     header = "customer_id,first_name,last_name,email,country,gender,date_of_birth,household"
     people = [f"{n},Ann,Uwase,c{n}@example.com,Rwanda,Female,1990-01-01,3" for n in (1, 2, 3, 4)]
+    # It stands in line 3.
+    people.insert(1, "x,Zoe,Uwase,zoe@example.com,Rwanda,Female,1990-01-01,9")
     broken = "77,Bob\0,X,bob@example.com,Rwanda,Male,1990-01-01,3"
     (folder / "customer_data.csv").write_text("\n".join([header, *people, broken, ""]))
     for run, forget in (("1", True), ("2", False)):
         run_pipeline(url, folder, "2026-01-29", run)
         if forget:
             execute(url, "SELECT core.forget_customer(3)")
-            assert fetch(url, "SELECT customer_id FROM raw.customer_data ORDER BY 1") == [("1",), ("2",), ("4",)]
+            assert fetch(url, "SELECT customer_id FROM raw.customer_data ORDER BY 1") == [(name,) for name in "124x"]
         assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE line LIKE '77,Bob%'") == [(1,)]
 
 
@@ -1475,9 +1478,12 @@ def test_an_address_that_may_be_shared_deletes_no_line(url: str, tmp_path: Path)
     home = [customer(1, email="home@example.com"), customer(2), customer(3, email="home@example.com"), customer(4)]
     folder = deliver(tmp_path, **{**FIRST, "customer_data": home})
     with (folder / "customer_data.csv").open("a") as file:
-        file.write("1,Ann,Uwase,home@example.com,Rwanda\n")
+        file.write("1,Ann,Uwase,home@example.com,Rwanda\nx,Zoe,,home@example.com,,,\n")
     run_pipeline(url, folder, "2026-01-29", "1")
     execute(url, "SELECT core.forget_customer(3)")
+    # A record that is nobody's by its number is theirs by its address.
+    assert fetch(url, "SELECT customer_id FROM raw.customer_data ORDER BY 1") == [("1",), ("2",), ("4",)]
+    assert fetch(url, "SELECT FROM audit.rejected_rows WHERE fields ->> 'first_name' = 'Zoe'") == []
     assert fetch(url, "SELECT left(line, 8) FROM audit.rejected_rows WHERE line IS NOT NULL") == [("withheld",)]
 
 

@@ -33,7 +33,11 @@ BEGIN
     END IF;
     -- A retry after a connection lost at the commit finds its work done.
     IF NOT EXISTS (
-        SELECT FROM audit.runs WHERE runs.dag_run_id = end_run.dag_run_id AND runs.state = 'published'
+        SELECT FROM audit.runs
+        WHERE
+            runs.dag_run_id = end_run.dag_run_id
+            AND runs.state = 'published'
+            AND runs.run_no = (SELECT max(last_run.run_no) FROM audit.runs AS last_run)
     ) THEN
         RAISE EXCEPTION 'run % is not open', end_run.dag_run_id
             USING HINT = 'Clear the run from its first task (begin), or start a new one.';
