@@ -31,7 +31,7 @@ SUMMARY = {
             CASE WHEN verdict <> 'passed' THEN example END AS example
         FROM audit.check_results WHERE run_no = %(run_no)s ORDER BY checked_at""",
     "The ten highest ltv": """
-        SELECT customer_id, total_orders, total_amount, avg_order_value, orders_per_year, avg_lifespan_years, ltv
+        SELECT customer_id::text, total_orders, total_amount, avg_order_value, orders_per_year, avg_lifespan_years, ltv
         FROM marts.customer_ltv
         WHERE EXISTS (SELECT FROM audit.runs WHERE run_no = %(run_no)s AND state = 'published')
         ORDER BY ltv DESC, customer_id LIMIT 10""",

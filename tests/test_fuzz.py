@@ -415,7 +415,8 @@ class Warehouse:
             if table not in ("sources", "deployments", "schema_migrations")
         ]
         share = 1 if open_limits else Decimal("0.05")
-        self.connection.execute(f"TRUNCATE {', '.join(kept)}")
+        with self.connection.transaction():
+            self.connection.execute(f"TRUNCATE {', '.join(kept)}")
         self.connection.execute(
             """UPDATE audit.sources
             SET max_reject_share = %s, max_waiting_share = %s, max_volume_fall = %s, max_total_change = %s,

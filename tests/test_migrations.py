@@ -1,6 +1,7 @@
 """make migrate: from nothing, again, from every earlier version with rows in its tables, and when something fails."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -373,3 +374,16 @@ def test_squawk_finds_nothing() -> None:
     done = subprocess.run([squawk, *MIGRATIONS], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert f"Found 0 issues in {len(MIGRATIONS)} files" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
+def test_a_migration_that_changes_rows_of_core_is_not_taken_back_by_an_undo(path: Path) -> None:
+    up = path.read_text().partition(DOWN)[0]
+    changes = re.search(r"^\s*(UPDATE|DELETE FROM|MERGE INTO) core\.", up, re.MULTILINE | re.IGNORECASE)
+    assert not changes or "SET LOCAL ltv.keeps_nothing = 'on';" in up[: changes.start()]
+
+
+def test_what_keeps_nothing_is_not_undone(warehouse: str) -> None:
+    run_pipeline(warehouse, ROOT / "data", "2026-01-31", "1")
+    execute(warehouse, "SET LOCAL ltv.keeps_nothing = 'on'; UPDATE core.orders SET product = 'as migrated'")
+    assert fetch(warehouse, "SELECT FROM audit.replaced_rows") == []

@@ -100,4 +100,10 @@ WHEN NOT MATCHED AND NOT computed.is_gone THEN INSERT (
 );
 
 -- No TRUNCATE: it would wait for whoever reads the table, a backup for example.
-DELETE FROM core.stale_customers;
+WITH done AS (
+    DELETE FROM core.stale_customers
+    RETURNING stale_customers.customer_id
+)
+
+-- What is counted as written are the rows above.
+SELECT count(*) AS computed FROM done;

@@ -96,7 +96,7 @@ BEGIN
         AND EXISTS (SELECT FROM audit.sources WHERE sources.kind = 'delta');
     IF missing_nights IS NOT NULL THEN
         RAISE WARNING 'this run goes on %', missing_nights
-            USING HINT = 'Put those files beside the next ones, as parts with lower numbers.';
+            USING HINT = 'Put those files beside the next ones, all renamed to numbered parts, the missed ones first: order_data_1.csv, order_data_2.csv.';
     END IF;
 
     IF last_run.dag_run_id = begin_run.dag_run_id THEN
