@@ -695,6 +695,11 @@ def test_a_fault_leaves_no_trace(task_id: str, fault: Callable[[Night], Ended], 
         again = night.attempt()
         rest = night.order[night.order.index(task_id) + 1 :]
         if fault in CRASHES and night.built_something:
+            if task_id in SOURCES:
+                assert again == Ended(0), "it reads nothing of what the crash has emptied"
+                night.walk(*(task for task in rest if task in SOURCES))
+                night.task_id = next(task for task in rest if task not in SOURCES)
+                again = night.attempt()
             assert RESTARTED in again.sentence
             assert again.action == "FAIL", "no retry brings the tables back"
             assert fetch(night.url, "SELECT state FROM audit.runs WHERE dag_run_id = %s", [NIGHT]) == [("failed",)]

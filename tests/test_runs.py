@@ -107,7 +107,9 @@ def notices(connection: psycopg.Connection) -> list[str]:
 
 
 def publish(connection: psycopg.Connection, as_of: str) -> None:
-    connection.execute("INSERT INTO marts.freshness (as_of, published_at, run_no) VALUES (%s, now(), 1)", [as_of])
+    with connection.transaction():
+        connection.execute("SELECT set_config('ltv.run_no', '1', true)")
+        connection.execute("INSERT INTO marts.freshness (as_of, published_at, run_no) VALUES (%s, now(), 1)", [as_of])
 
 
 def wait_until_blocked(connection: psycopg.Connection, other: psycopg.Connection) -> None:

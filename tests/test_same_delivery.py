@@ -51,7 +51,9 @@ def test_it_is_noted_with_the_counts_of_its_load(kind: str, url: str, tmp_path: 
 def test_what_waits_is_tried_all_the_same(url: str, tmp_path: Path) -> None:
     delivery = {**GOOD, "order_data": [*GOOD["order_data"], *WAITS]}
     run_pipeline(url, deliver(tmp_path, **delivery), "2026-01-01", "1")
-    execute(url, "INSERT INTO core.customers (customer_id, run_no, updated_at) VALUES (9, 1, now())")
+    # As a run would, without a note.
+    customer_9 = "INSERT INTO core.customers (customer_id, run_no, updated_at) VALUES (9, 1, now())"
+    execute(url, f"SET LOCAL ltv.keeps_nothing = 'on'; {customer_9}")
     run_pipeline(url, tmp_path, "2026-01-02", "2")
     assert same_as(url) == {1}
     assert fetch(url, "SELECT order_id FROM core.orders ORDER BY 1") == [(1,), (2,), (3,)]

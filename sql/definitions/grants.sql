@@ -22,6 +22,7 @@ BEGIN
         GRANT EXECUTE ON FUNCTION audit.run_no(), audit.replay(bigint, jsonb, boolean) TO ltv_steward;
         GRANT EXECUTE ON FUNCTION audit.is_id(text), audit.bare(text), audit.number_of(text) TO ltv_steward;
         GRANT EXECUTE ON FUNCTION audit.refuse_while_a_run_is_open(text), audit.begin_lock() TO ltv_steward;
+        GRANT EXECUTE ON FUNCTION audit.be_alone(), audit.refuse_old_snapshots() TO ltv_steward;
         -- Whether core knows a key, and since which run; nothing of what it says.
         GRANT USAGE ON SCHEMA core TO ltv_steward;
         GRANT SELECT (customer_id, run_no) ON core.customers TO ltv_steward;

@@ -53,7 +53,7 @@ BEGIN
         RAISE EXCEPTION '%: a run begins when that has ended', writer USING ERRCODE = 'lock_not_available';
     END IF;
     -- Two that begin at once do so one after the other.
-    PERFORM pg_advisory_xact_lock(audit.begin_lock());
+    PERFORM audit.be_alone();
     -- Waits for tasks of the last run that still work: they hold its row (audit.enter_run).
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
 
@@ -73,8 +73,15 @@ BEGIN
             USING HINT = format('Start a run with as_of %s or later, or use an empty warehouse.', taken_as_of);
     END IF;
 
-    -- A rule that has changed holds for every customer, not only for those whose rows this delivery changes.
-    IF last_run.fingerprint <> begin_run.fingerprint THEN
+    -- A rule that has changed holds for every customer, not only for those whose rows this delivery changes; and what
+    -- somebody has written by hand may be anybody's.
+    IF
+        last_run.fingerprint <> begin_run.fingerprint
+        OR EXISTS (
+            SELECT FROM audit.hand_writes
+            WHERE hand_writes.run_no >= last_run.run_no AND starts_with(hand_writes.table_name, 'core.')
+        )
+    THEN
         INSERT INTO core.stale_customers (customer_id)
         SELECT customers.customer_id FROM core.customers
         ON CONFLICT (customer_id) DO NOTHING;

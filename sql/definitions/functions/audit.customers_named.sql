@@ -7,7 +7,7 @@ SET search_path = ''
 AS $$
     SELECT
         audit.number_of(piece.text),
-        fields.shift = 0 AND audit.number_of(fields.texts[fields.position]) IS NOT NULL
+        fields.shift = 0 AND field.position = fields.position AND audit.number_of(field.text) IS NOT NULL
     FROM audit.sources
     CROSS JOIN LATERAL (
         SELECT
@@ -22,6 +22,8 @@ AS $$
     WHERE
         sources.source = customers_named.source
         AND CASE
+            -- It has swallowed other lines.
+            WHEN field.text ~ '[\n\r]' THEN true
             WHEN fields.shift = 0 THEN field.position = fields.position
             -- Where fields are missing, or too many, a customer's own line may have it anywhere.
             WHEN sources.source = 'customer_data' THEN true
@@ -31,4 +33,4 @@ AS $$
         END
         AND audit.number_of(piece.text) IS NOT NULL
 $$;
-COMMENT ON FUNCTION audit.customers_named(text, text, text[]) IS 'The numbers in a broken line that may be its customer''s: of a line that has as many fields as its file''s header the one that stands where the header has customer_id, for certain; of another those that may have been shifted from there, and of a line of customers every one.';
+COMMENT ON FUNCTION audit.customers_named(text, text, text[]) IS 'The numbers in a broken line that may be its customer''s: of a line that has as many fields as its file''s header the one that stands where the header has customer_id, for certain; of another those that may have been shifted from there, and of a line of customers every one; and whatever a field holds that has swallowed other lines.';

@@ -13,6 +13,8 @@ AS $$
             check_results.claim = held_since.claim
             AND check_results.verdict = 'passed'
             AND runs.state = 'published'
+            -- Of older ones it is no longer known what was replaced since.
+            AND runs.started_at >= now() - audit.undo_kept_for()
             AND this.run_no = (SELECT audit.run_no())
     ),
 

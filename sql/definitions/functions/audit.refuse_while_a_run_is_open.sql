@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(audit.begin_lock());
+    PERFORM audit.be_alone();
     IF EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open') THEN
         RAISE EXCEPTION 'a run is open: %', why
             USING HINT = 'Wait until it has ended.';

@@ -33,7 +33,8 @@ BEGIN
                             audit.without_swallowed(
                                 jsonb_object_agg(field.key, field.value),
                                 (SELECT sources.delimiter FROM audit.sources WHERE sources.source = $1),
-                                ARRAY(SELECT forgotten_customers.customer_id FROM core.forgotten_customers)
+                                ARRAY(SELECT forgotten_customers.customer_id FROM core.forgotten_customers),
+                                'withheld: it may hold a line of a customer who was erased'
                             )
                         FROM jsonb_each(to_jsonb(received.*)) AS field
                         WHERE

@@ -13,7 +13,7 @@ DECLARE
     entity text;
     key text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(audit.begin_lock());
+    PERFORM audit.be_alone();
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
     IF last_run.state = 'open' THEN
         RAISE EXCEPTION 'run % is open: nothing can be undone beneath it', last_run.run_no
@@ -162,6 +162,10 @@ BEGIN
     -- It cannot be undone again.
     DELETE FROM audit.replaced_rows WHERE replaced_rows.run_no = undone.run_no;
     PERFORM set_config('ltv.keeps_nothing', '', true);
+    -- What follows in this transaction is no part of it.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    PERFORM set_config('ltv.run_no', '', true);
+    SET CONSTRAINTS ALL DEFERRED;
     RETURN undoing;
 END $$;
 COMMENT ON FUNCTION audit.undo_run(integer, text, text) IS 'Put core and marts back as they were before the last run that changed core; return the number under which this is noted in audit.runs.';

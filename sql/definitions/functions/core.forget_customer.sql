@@ -10,6 +10,9 @@ DECLARE
     is_known boolean;
     held record;
     lines bigint [];
+    sure bigint [];
+    unsure bigint [];
+    withheld bigint;
     erased bigint;
     erased_amount numeric;
     erased_of jsonb := '{}';
@@ -17,7 +20,7 @@ BEGIN
     IF id IS NULL THEN
         RAISE EXCEPTION 'which customer? A number is needed';
     END IF;
-    PERFORM pg_advisory_xact_lock(audit.begin_lock());
+    PERFORM audit.be_alone();
     -- Waits for tasks that still work, in a run that has failed too.
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
     IF last_run.state = 'open' THEN
@@ -64,7 +67,7 @@ BEGIN
             WITH gone AS (
                 DELETE FROM %s AS held
                 WHERE
-                    audit.number_of(held.customer_id) = $1
+                    audit.stands_for(held.customer_id, $1)
                     -- The text is looked at first: most lines have neither.
                     OR (
                         $4 = 'customer_data'
@@ -75,8 +78,7 @@ BEGIN
                     OR (
                         strpos(held::text, $1::text) > 0
                         AND held::text ~ '[\n\r]'
-                        AND audit.without_swallowed(to_jsonb(held), $3, ARRAY[$1]) IS DISTINCT FROM
-                        audit.without_swallowed(to_jsonb(held), $3, '{}')
+                        AND strpos(audit.without_swallowed(to_jsonb(held), $3, ARRAY[$1], 'withheld: it')::text, 'withheld: it') > 0
                     )
                 RETURNING held.line_no
             )
@@ -124,6 +126,38 @@ BEGIN
     DELETE FROM audit.replaced_rows WHERE replaced_rows.replaced ->> 'customer_id' = id::text;
     GET DIAGNOSTICS erased = ROW_COUNT;
     erased_of := erased_of || jsonb_build_object('audit.replaced_rows', erased);
+    SELECT
+        array_agg(broken.rejected_row_id) FILTER (WHERE broken.is_certain),
+        array_agg(broken.rejected_row_id) FILTER (WHERE broken.is_certain IS NOT TRUE)
+    INTO sure, unsure
+    FROM (
+        SELECT
+            rejected_rows.rejected_row_id,
+            CASE
+                -- Most lines have neither its digits nor a number written otherwise (3e2, 0x12): they stay whole.
+                WHEN
+                    strpos(regexp_replace(rejected_rows.line, '[^0-9]+', '', 'g'), id::text) > 0
+                    OR rejected_rows.line ~* '[0-9][eobx]'
+                    THEN (
+                        SELECT bool_or(named.is_certain)
+                        FROM audit.customers_named(
+                            rejected_rows.line, rejected_rows.source, rejected_rows.header
+                        ) AS named
+                        WHERE named.customer_id = id
+                    )
+            END AS is_certain,
+            rejected_rows.source = 'customer_data'
+            AND strpos(lower(rejected_rows.line), email) > 0
+            AND email IN (
+                SELECT piece.text FROM audit.pieces(rejected_rows.line, sources.delimiter) AS piece (text)
+            ) AS has_address
+        FROM audit.rejected_rows
+        INNER JOIN audit.sources ON rejected_rows.source = sources.source
+        WHERE rejected_rows.line IS NOT NULL
+        -- a fence: each line is looked at once
+        OFFSET 0
+    ) AS broken
+    WHERE broken.is_certain IS NOT NULL OR broken.has_address;
     -- What a person has corrected into such a row was the customer's under a number that was wrong.
     WITH RECURSIVE theirs AS (
         SELECT
@@ -132,12 +166,8 @@ BEGIN
         FROM audit.rejected_rows
         INNER JOIN audit.sources ON rejected_rows.source = sources.source
         WHERE
-            audit.number_of(rejected_rows.fields ->> 'customer_id') = id
-            OR EXISTS (
-                SELECT
-                FROM audit.customers_named(rejected_rows.line, rejected_rows.source, rejected_rows.header) AS named
-                WHERE named.customer_id = id AND named.is_certain
-            )
+            audit.stands_for(rejected_rows.fields ->> 'customer_id', id)
+            OR rejected_rows.rejected_row_id = ANY (sure)
             OR (
                 rejected_rows.source = 'customer_data'
                 AND audit.speaks_of(rejected_rows.fields, sources.delimiter, id, email)
@@ -157,48 +187,41 @@ BEGIN
         RETURNING rejected_rows.rejected_row_id
     )
 
-    SELECT array_agg(-gone.rejected_row_id) INTO lines FROM gone;
+    SELECT
+        array_agg(-gone.rejected_row_id),
+        count(*)
+    INTO lines, erased
+    FROM gone;
+    -- Where nobody can say whose the number is, or whose the address, the text goes; that there was a line stays.
+    UPDATE audit.rejected_rows
+    SET line = format('withheld: row %s may speak of a customer who was erased', rejected_rows.rejected_row_id)
+    WHERE rejected_rows.rejected_row_id = ANY (unsure);
+    GET DIAGNOSTICS withheld = ROW_COUNT;
+    erased := erased + withheld;
+    -- Another's record that has swallowed the customer's line.
+    UPDATE audit.rejected_rows
+    SET fields = kept.fields
+    FROM (
+        SELECT
+            swallowed.rejected_row_id,
+            audit.without_swallowed(
+                swallowed.fields, sources.delimiter, ARRAY[id],
+                format('withheld: row %s may hold a line of a customer who was erased', swallowed.rejected_row_id)
+            ) AS fields
+        FROM audit.rejected_rows AS swallowed
+        INNER JOIN audit.sources ON swallowed.source = sources.source
+        WHERE swallowed.fields::text ~ '\\[nr]' AND strpos(swallowed.fields::text, id::text) > 0
+    ) AS kept
+    WHERE rejected_rows.rejected_row_id = kept.rejected_row_id AND rejected_rows.fields <> kept.fields;
+    GET DIAGNOSTICS withheld = ROW_COUNT;
+    erased := erased + withheld;
+    erased_of := erased_of || jsonb_build_object('audit.rejected_rows', erased);
     -- Those that waited stand in staging by their number.
     FOR held IN SELECT to_regclass(format('staging.%I', sources.entity)) AS staged FROM audit.sources LOOP
         IF held.staged IS NOT NULL THEN
             EXECUTE format('DELETE FROM %s AS held WHERE held.line_no = ANY ($1)', held.staged) USING lines;
         END IF;
     END LOOP;
-    UPDATE audit.rejected_rows
-    SET fields = kept.fields
-    FROM (
-        SELECT
-            rejected_rows.rejected_row_id,
-            audit.without_swallowed(rejected_rows.fields, sources.delimiter, ARRAY[id]) AS fields
-        FROM audit.rejected_rows
-        INNER JOIN audit.sources ON rejected_rows.source = sources.source
-        WHERE rejected_rows.fields::text ~ '\\[nr]'
-    ) AS kept
-    WHERE
-        rejected_rows.rejected_row_id = kept.rejected_row_id
-        AND kept.fields::text LIKE '%withheld: it may hold a line%'
-        AND rejected_rows.fields <> kept.fields;
-    -- Where nobody can say whose the number is, or whose the address, the text goes; that there was a line stays.
-    UPDATE audit.rejected_rows
-    SET line = format('withheld: row %s may speak of a customer who was erased', rejected_rows.rejected_row_id)
-    FROM audit.sources
-    WHERE
-        rejected_rows.line IS NOT NULL
-        AND rejected_rows.source = sources.source
-        AND (
-            id IN (
-                SELECT named.customer_id
-                FROM audit.customers_named(rejected_rows.line, rejected_rows.source, rejected_rows.header) AS named
-            )
-            OR (
-                rejected_rows.source = 'customer_data'
-                AND email IN (SELECT piece.text FROM audit.pieces(rejected_rows.line, sources.delimiter) AS piece (text))
-            )
-        );
-    GET DIAGNOSTICS erased = ROW_COUNT;
-    erased_of := erased_of || jsonb_build_object(
-        'audit.rejected_rows', erased + coalesce(cardinality(lines), 0)
-    );
     PERFORM set_config('ltv.keeps_nothing', '', true);
     IF NOT is_known AND NOT jsonb_path_exists(erased_of, '$.* ? (@ > 0)') THEN
         RAISE EXCEPTION 'no table knows a customer %', id
