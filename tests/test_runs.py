@@ -652,6 +652,11 @@ def test_a_claim_has_held_since_the_last_run_of_the_same_sql_that_was_published(
     assert held_since() == 5
     begin(db, "eight", fingerprint="new")
     assert held_since() == 0
+    begin(db, "nine", fingerprint="f")
+    assert held_since() == 2
+    # What was replaced since is no longer known.
+    db.execute("UPDATE audit.runs SET started_at = started_at - audit.undo_kept_for() - INTERVAL '1 day'")
+    assert held_since() == 0
 
 
 def test_begin_refuses_a_day_before_one_that_core_knows(db: psycopg.Connection) -> None:
