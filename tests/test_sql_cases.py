@@ -3,7 +3,7 @@
 tests/cases/<schema>.<table>/<what it shows>/ holds one CSV for each table that the case fills, `expect.csv` for the
 table that the file fills, and `expect.<schema>.<table>.csv` for others; columns that are not named are not compared.
 For a check, `expect.csv` is compared with its row in audit.check_results. A column run_no or updated_at that is
-not given is that of run 1, published in 2020; the case itself is run 2. `as_of.txt` holds another day than 2026-01-31.
+not given is that of run 1, as of 2020; the case itself is run 2. `as_of.txt` holds another day than 2026-01-31.
 """
 
 import csv
@@ -41,7 +41,7 @@ def case_database(cluster, template) -> Iterator[str]:
                 )
             connection.execute(
                 """INSERT INTO audit.runs (dag_run_id, as_of, state, fingerprint, started_at)
-                VALUES ('before', '2020-01-01', 'published', '', '2020-01-01')"""
+                VALUES ('before', '2020-01-01', 'published', '', now() - INTERVAL '1 day')"""
             )
             connection.execute("SELECT audit.log_load(source, '', 0, '', 2, 0, '{}', 0) FROM audit.sources")
             connection.execute("SELECT set_config('ltv.run_no', '1', true)")
