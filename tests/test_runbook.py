@@ -1436,6 +1436,11 @@ ODD = "product,order_id,customer_id,order_date,price"
         ("customer_id,order_id,order_date,product,price", [",3,2025-01-01,Pills,x,1"], []),
         (ODD, ['"x\n3,3,3,1,1\n",4,1,2025-01-01\xff,1'], []),
         (ODD, ['"Pills, red\0",4,3,2025-01-01,1', "Pills,4,3\0,2025-01-01,1"], ['"Pills, red\0",3,4,2025-01-01,1']),
+        (
+            "order_id,customer_id,order_date,product,price",
+            ["4,1\0002,2025-01-01,Pills,1", "5,1\xff2,2025-01-01,Pills,1"],
+            [],
+        ),
         # Undeclared columns are columns of the file.
         (
             "order_id,note,x,customer_id,order_date,product,price",
@@ -1449,7 +1454,7 @@ ODD = "product,order_id,customer_id,order_date,price"
 def test_a_broken_line_of_a_forgotten_customer_is_kept_nowhere(
     header: str, theirs: list[str], others: list[str], url: str, tmp_path: Path
 ) -> None:
-    kept = forgetting(url, tmp_path, header, *theirs, *others)
+    kept = forgetting(url, tmp_path, header, *theirs, *others, customer_id=12 if "\xff2" in theirs[-1] else 3)
     assert kept == [line.replace("\0", r"\x00") for line in others]
 
 
@@ -1463,6 +1468,56 @@ def test_what_one_record_of_two_nights_has_swallowed_is_withheld_each(url: str, 
     withheld = "SELECT count(*) FROM audit.rejected_rows WHERE fields ->> 'product' LIKE 'withheld: row %'"
     assert fetch(url, withheld) == [(2,)]
     assert fetch(url, "SELECT FROM core.customers WHERE customer_id = 3") == []
+
+
+def test_what_is_nobodys_is_left_as_it_is(url: str, tmp_path: Path) -> None:
+    orders = [*FIRST["order_data"], [86, 1, "2025-01-01", "a\nb", "x"]]
+    run_pipeline(url, deliver(tmp_path, **{**FIRST, "order_data": orders}), "2026-01-29", "1")
+    number = open_rejects(url)["price not_an_amount"]
+    execute(
+        url, "UPDATE audit.rejected_rows SET fields = fields || '{\"price\": 5}' WHERE rejected_row_id = %s", [number]
+    )
+    with pytest.raises(psycopg.Error, match="no table knows a customer 86"):
+        execute(url, "SELECT core.forget_customer(86)")
+
+
+def test_an_erasure_is_no_hand_write(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **FIRST), "2026-01-29", "1")
+    execute(url, "SELECT core.forget_customer(3)")
+    assert fetch(url, "SELECT FROM audit.hand_writes") == []
+
+
+def test_who_was_deleted_by_hand_has_no_activity_left(url: str, tmp_path: Path) -> None:
+    run_pipeline(
+        url,
+        deliver(tmp_path / "1", **{**FIRST, "customer_data": [customer(n) for n in (1, 2, 3, 4, 5)]}),
+        "2026-01-28",
+        "1",
+    )
+    execute(url, "DELETE FROM core.customers WHERE customer_id = 5")
+    run_pipeline(url, deliver(tmp_path / "2", **FIRST), "2026-01-29", "2")
+    assert fetch(url, "SELECT FROM core.customer_activity WHERE customer_id = 5") == []
+
+
+def test_a_task_that_has_waited_asks_again_what_was_done(url: str, tmp_path: Path) -> None:
+    folder = deliver(tmp_path, **GOOD)
+    steps = run_up_to(url, folder, "1", ("raw", "staging"))
+    with psycopg.connect(url) as one, psycopg.connect(url) as other, ThreadPoolExecutor() as threads:
+        run_task(one, steps["raw.order_data"], folder, "1")
+        waiting = threads.submit(run_task, other, steps["core.customers"], folder, "1")
+        while fetch(url, "SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted") == [(0,)]:
+            assert not waiting.done(), "it has not waited"
+        one.commit()
+        with pytest.raises(psycopg.Error, match=r"core\.customers comes after what this run has not done: raw\."):
+            waiting.result()
+
+
+def test_what_was_tried_before_an_undo_is_not_kept_by_it(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT audit.open_ledger('core.nonsense', 0, 0)")
+        with pytest.raises(psycopg.Error, match=r"this would change what audit\.ledger says"):
+            connection.execute("SELECT audit.undo_run(1, 'Ann', 'why')")
 
 
 def test_broken_lines_at_the_same_place_of_two_nights_are_withheld_each(url: str, tmp_path: Path) -> None:

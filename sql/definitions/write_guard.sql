@@ -9,13 +9,34 @@ WHERE
     tables.relnamespace::regnamespace::text IN ('core', 'marts')
     AND tables.relkind IN ('r', 'p');
 
--- At the end of the transaction: until then a file can be tried.
-DROP TRIGGER IF EXISTS by_hand_is_for_trying ON audit.loads;
-CREATE CONSTRAINT TRIGGER by_hand_is_for_trying AFTER UPDATE OF good ON audit.loads
-DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit.refuse_by_hand();
-DROP TRIGGER IF EXISTS by_hand_is_for_trying ON marts.freshness;
-CREATE CONSTRAINT TRIGGER by_hand_is_for_trying AFTER INSERT OR UPDATE ON marts.freshness
-DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit.refuse_by_hand();
-DROP TRIGGER IF EXISTS by_hand_is_for_trying ON audit.ledger;
-CREATE CONSTRAINT TRIGGER by_hand_is_for_trying AFTER INSERT OR UPDATE OF rows_written ON audit.ledger
-DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit.refuse_by_hand();
+-- At the end of the transaction: until then a file can be tried. Made once: to make one anew would wait for readers.
+DO $$
+DECLARE
+    events text;
+    guarded regclass;
+BEGIN
+    FOR events, guarded IN
+        SELECT
+            last_written.events,
+            last_written.table_name::regclass
+        FROM (
+            VALUES
+            ('UPDATE OF good', 'audit.loads'),
+            ('INSERT OR UPDATE OF rows_written', 'audit.ledger'),
+            ('INSERT OR UPDATE', 'marts.freshness')
+        ) AS last_written (events, table_name)
+        WHERE
+            NOT EXISTS (
+                SELECT FROM pg_catalog.pg_trigger
+                WHERE
+                    pg_trigger.tgname = 'by_hand_is_for_trying'
+                    AND pg_trigger.tgrelid = last_written.table_name::regclass
+            )
+    LOOP
+        EXECUTE format(
+            'CREATE CONSTRAINT TRIGGER by_hand_is_for_trying AFTER %s ON %s '
+            || 'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit.refuse_by_hand()',
+            events, guarded
+        );
+    END LOOP;
+END $$;

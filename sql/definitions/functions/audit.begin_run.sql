@@ -84,6 +84,8 @@ BEGIN
     THEN
         INSERT INTO core.stale_customers (customer_id)
         SELECT customers.customer_id FROM core.customers
+        UNION
+        SELECT customer_activity.customer_id FROM core.customer_activity
         ON CONFLICT (customer_id) DO NOTHING;
     END IF;
 

@@ -54,24 +54,6 @@ BEGIN
             USING HINT = from_begin;
     END IF;
 
-    -- What an earlier run has left must not pass for this delivery, nor what nobody has checked.
-    missing := audit.undone_tasks(entered.run_no, enter_run.task);
-    IF missing IS NOT NULL THEN
-        RAISE EXCEPTION '% comes after what this run has not done: %', enter_run.task, missing
-            USING HINT = from_begin;
-    END IF;
-
-    -- What comes after this task was done in this run on what it makes anew.
-    IF enter_run.task NOT LIKE '%\_\_%' THEN
-        DELETE FROM audit.steps
-        WHERE
-            steps.run_no = entered.run_no
-            AND (
-                audit.layer_no(steps.task) > audit.layer_no(enter_run.task)
-                OR enter_run.task = ANY (audit.filled_before(entered.run_no, steps.task))
-            );
-    END IF;
-
     FOR built IN
         SELECT
             steps.task,
@@ -101,10 +83,18 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- What an earlier run has left must not pass for this delivery, nor what nobody has checked. Asked after the look,
+    -- which may have waited for a task that makes something anew.
+    missing := audit.undone_tasks(entered.run_no, enter_run.task);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION '% comes after what this run has not done: %', enter_run.task, missing
+            USING HINT = from_begin;
+    END IF;
+
     -- The SQL files are UTF-8, whatever the environment of whoever sends them says.
     PERFORM set_config('client_encoding', 'UTF8', true);
     PERFORM set_config('ltv.run_no', entered.run_no::text, true);
     PERFORM set_config('ltv.task', coalesce(enter_run.task, ''), true);
     RETURN entered.run_no;
 END $$;
-COMMENT ON FUNCTION audit.enter_run(text, boolean, integer, text, text) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed), has not begun again since the given attempt, what comes before the task was done in it, and what it has built still stands.';
+COMMENT ON FUNCTION audit.enter_run(text, boolean, integer, text, text) IS 'Make this transaction part of a run; refuse unless that very run is open (for a check: or is the last and has failed), has not begun again since the given attempt, what comes before the task was done in it, and what it has built still stands (whoever fills raw reads none of that).';

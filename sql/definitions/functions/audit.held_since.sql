@@ -48,4 +48,4 @@ AS $$
         END
     FROM held
 $$;
-COMMENT ON FUNCTION audit.held_since(text) IS 'The last run before this one that was published by the same SQL and in which a claim passed; 0 if there is none, or if anybody else has written core since.';
+COMMENT ON FUNCTION audit.held_since(text) IS 'The last run before this one that was published by the same SQL and in which a claim passed; 0 if there is none, if it is older than what replaced rows are kept for, or if anybody else has written core since.';

@@ -6,6 +6,16 @@ AS $$
 DECLARE
     rebuilt constant regclass := CASE WHEN audit.is_rebuilt(leave_run.task) THEN to_regclass(leave_run.task) END;
 BEGIN
+    -- What comes after this task was done in this run on what it has now made anew.
+    IF strpos(leave_run.task, '__') = 0 THEN
+        DELETE FROM audit.steps
+        WHERE
+            steps.run_no = audit.run_no()
+            AND (
+                audit.layer_no(steps.task) > audit.layer_no(leave_run.task)
+                OR leave_run.task = ANY (audit.filled_before(steps.run_no, steps.task))
+            );
+    END IF;
     INSERT INTO audit.steps AS done (run_no, task, rows_written, seconds, filenode)
     VALUES (
         audit.run_no(),
@@ -28,4 +38,4 @@ BEGIN
         PERFORM audit.guard(rebuilt);
     END IF;
 END $$;
-COMMENT ON FUNCTION audit.leave_run(text, bigint) IS 'Note what a task wrote and how long it took, in the transaction in which it wrote.';
+COMMENT ON FUNCTION audit.leave_run(text, bigint) IS 'Note what a task wrote and how long it took, in the transaction in which it wrote; what comes after it has to be done again.';

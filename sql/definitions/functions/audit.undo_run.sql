@@ -13,6 +13,9 @@ DECLARE
     entity text;
     key text;
 BEGIN
+    -- What came before in this transaction is no part of it.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    SET CONSTRAINTS ALL DEFERRED;
     PERFORM audit.be_alone();
     SELECT runs.* INTO last_run FROM audit.runs ORDER BY runs.run_no DESC LIMIT 1 FOR UPDATE;
     IF last_run.state = 'open' THEN

@@ -46,12 +46,12 @@ BEGIN
         RAISE EXCEPTION 'payments of customer % have yet to follow their order, which has moved', id
             USING HINT = 'Let a run finish first.';
     END IF;
+    PERFORM set_config('ltv.keeps_nothing', 'on', true);
     INSERT INTO core.forgotten_customers (customer_id)
     VALUES (id)
     ON CONFLICT ON CONSTRAINT forgotten_customers_pkey DO NOTHING;
     is_known := forget_customer.unknown OR NOT FOUND;
 
-    PERFORM set_config('ltv.keeps_nothing', 'on', true);
     -- The last delivery, as received and as typed, which may not have the number.
     FOR held IN
         SELECT
@@ -76,8 +76,7 @@ BEGIN
                     )
                     -- Of the others' lines with it, which were refused, audit.rejected_rows keeps what can be kept.
                     OR (
-                        strpos(held::text, $1::text) > 0
-                        AND held::text ~ '[\n\r]'
+                        held::text ~ '[\n\r]'
                         AND strpos(audit.without_swallowed(to_jsonb(held), $3, ARRAY[$1], 'withheld: it')::text, 'withheld: it') > 0
                     )
                 RETURNING held.line_no
@@ -136,8 +135,8 @@ BEGIN
             CASE
                 -- Most lines have neither its digits nor a number written otherwise (3e2, 0x12): they stay whole.
                 WHEN
-                    strpos(regexp_replace(rejected_rows.line, '[^0-9]+', '', 'g'), id::text) > 0
-                    OR rejected_rows.line ~* '[0-9][eobx]'
+                    strpos(regexp_replace(readable.line, '[^0-9]+', '', 'g'), id::text) > 0
+                    OR readable.line ~* '[0-9][.]?[eobx]'
                     THEN (
                         SELECT bool_or(named.is_certain)
                         FROM audit.customers_named(
@@ -147,12 +146,14 @@ BEGIN
                     )
             END AS is_certain,
             rejected_rows.source = 'customer_data'
-            AND strpos(lower(rejected_rows.line), email) > 0
+            AND strpos(lower(readable.line), email) > 0
             AND email IN (
                 SELECT piece.text FROM audit.pieces(rejected_rows.line, sources.delimiter) AS piece (text)
             ) AS has_address
         FROM audit.rejected_rows
         INNER JOIN audit.sources ON rejected_rows.source = sources.source
+        -- As audit.pieces reads it: bytes that were no text may stand in the middle of a number.
+        CROSS JOIN LATERAL regexp_replace(rejected_rows.line, '\\x[0-9a-f]{2}', '', 'g') AS readable (line)
         WHERE rejected_rows.line IS NOT NULL
         -- a fence: each line is looked at once
         OFFSET 0
@@ -210,9 +211,12 @@ BEGIN
             ) AS fields
         FROM audit.rejected_rows AS swallowed
         INNER JOIN audit.sources ON swallowed.source = sources.source
-        WHERE swallowed.fields::text ~ '\\[nr]' AND strpos(swallowed.fields::text, id::text) > 0
+        WHERE swallowed.fields::text ~ '\\[nr]'
     ) AS kept
-    WHERE rejected_rows.rejected_row_id = kept.rejected_row_id AND rejected_rows.fields <> kept.fields;
+    WHERE
+        rejected_rows.rejected_row_id = kept.rejected_row_id
+        AND strpos(kept.fields::text, format('withheld: row %s may hold', rejected_rows.rejected_row_id)) > 0
+        AND rejected_rows.fields <> kept.fields;
     GET DIAGNOSTICS withheld = ROW_COUNT;
     erased := erased + withheld;
     erased_of := erased_of || jsonb_build_object('audit.rejected_rows', erased);
