@@ -58,6 +58,15 @@ SECOND = {
 }
 
 
+LAYERS = ("raw", "staging", "core", "intermediate", "marts", "audit")
+
+
+def traces(url: str, word: str, but_for: str = "") -> list[str]:
+    """Every row of every table that has the word, in small letters or large."""
+    tables = rows_of(url, *(layer for layer in LAYERS if layer != but_for), place=False)
+    return [f"{table}: {row}" for table, rows in tables.items() for row in rows if word in row.lower()]
+
+
 def undo(url: str, run_no: int) -> int:
     return fetch(url, "SELECT audit.undo_run(%s, 'Ann', 'the wrong file')", [run_no])[0][0]
 
@@ -1077,13 +1086,9 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(url: str, tmp_path: Path
     others = fetch(url, "SELECT * FROM core.orders WHERE customer_id <> 3 ORDER BY 1")
     assert fetch(url, "SELECT core.forget_customer(3)") == [("customer 3: 2 orders, 3 payments, 4 rejected lines",)]
 
-    def traces() -> list[str]:
+    def left() -> list[str]:
         """Every row of every table that still speaks of the person."""
-        found = []
-        for table, rows in rows_of(
-            url, "raw", "staging", "core", "intermediate", "marts", "audit", place=False
-        ).items():
-            found += [f"{table}: {row}" for row in rows if "zeb" in row.lower()]
+        found = traces(url, "zeb")
         for schema, name in fetch(
             url,
             """SELECT table_schema, table_name FROM information_schema.columns WHERE column_name = 'customer_id'
@@ -1095,14 +1100,14 @@ def test_a_forgotten_customer_is_nowhere_and_stays_away(url: str, tmp_path: Path
         rows = fetch(url, "SELECT * FROM audit.rejected_rows WHERE fields ->> 'customer_id' = '3'")
         return found + [f"audit.rejected_rows: {row}" for row in rows]
 
-    assert traces() == []
+    assert left() == []
     assert fetch(url, "SELECT customer_id FROM core.forgotten_customers") == [(3,)]
     assert fetch(url, "SELECT * FROM core.orders WHERE customer_id <> 3 ORDER BY 1") == others
     assert fetch(url, "SELECT line FROM audit.rejected_rows WHERE line NOT LIKE 'withheld: row %'") == [("77,13",)]
 
     run_pipeline(url, folder, "2026-01-30", "third")
     # Of a line that is passed over only the number stays. A broken line without the number is nobody's.
-    kept = [trace for trace in traces() if not trace.startswith(("raw.", "staging."))]
+    kept = [trace for trace in left() if not trace.startswith(("raw.", "staging."))]
     assert [",,zebulon@example.com" in trace for trace in kept] == [True]
     for lines in ("raw.customer_data", "staging.customers"):
         assert fetch(
@@ -1181,18 +1186,14 @@ def test_a_number_written_otherwise_names_the_customer_too(number: str, url: str
     run_pipeline(url, folder, "2026-01-01", "1")
     execute(url, "SELECT core.forget_customer(7)")
 
-    def traces() -> list[str]:
-        tables = rows_of(url, "raw", "staging", "core", "intermediate", "marts", "audit", place=False)
-        return [f"{table}: {row}" for table, rows in tables.items() for row in rows if "zeb" in row.lower()]
-
-    assert traces() == []
+    assert traces(url, "zeb") == []
     assert fetch(url, "SELECT fields ->> 'first_name', left(line, 8) FROM audit.rejected_rows ORDER BY 1") == [
         ("Zoe", None),
         (None, "withheld"),
     ]
     for run in ("2", "3"):
         run_pipeline(url, folder, "2026-01-02", run)
-        assert traces() == []
+        assert traces(url, "zeb") == []
         assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE line LIKE 'withheld: it %'") == [(1,)]
         assert fetch(
             url, "SELECT source, forgotten, rejected FROM audit.loads WHERE run_no = %s ORDER BY 1", [run]
@@ -1560,16 +1561,12 @@ def test_the_product_of_a_forgotten_customer_stands_nowhere(url: str, tmp_path: 
     folder = deliver(tmp_path, **{source: [*rows, *theirs.get(source, [])] for source, rows in FIRST.items()})
     run_pipeline(url, folder, "2026-01-29", "first")
 
-    def traces() -> list[str]:
-        tables = rows_of(url, "raw", "staging", "core", "intermediate", "marts", "audit", place=False)
-        return [f"{table}: {row}" for table, rows in tables.items() for row in rows if "Pills" in row]
-
     # The second waits for its day: in staging its customer is not known.
-    assert any(row.startswith("staging.orders") for row in traces())
+    assert any(row.startswith("staging.orders") for row in traces(url, "pills"))
     execute(url, "SELECT core.forget_customer(3)")
-    assert traces() == []
+    assert traces(url, "pills") == []
     run_pipeline(url, folder, "2026-01-30", "second")
-    assert traces() == []
+    assert traces(url, "pills") == []
 
 
 def test_what_was_corrected_into_a_forgotten_customers_row_goes_with_it(url: str, tmp_path: Path) -> None:
@@ -1622,12 +1619,8 @@ def test_a_line_that_anothers_quote_has_swallowed_is_withheld(source: str, url: 
     run_pipeline(url, folder, "2026-01-29", "1")
     execute(url, "SELECT core.forget_customer(3)")
 
-    def traces(*schemas: str) -> list[str]:
-        tables = rows_of(url, *schemas, place=False)
-        return [f"{table}: {row}" for table, rows in tables.items() for row in rows if "Zebulon" in row]
-
-    assert traces("raw", "staging", "core", "audit") == []
+    assert traces(url, "zebulon") == []
     assert fetch(url, "SELECT count(*) FROM audit.rejected_rows WHERE fields::text LIKE '%may hold a line%'") == [(1,)]
     run_pipeline(url, folder, "2026-01-30", "2")
     # raw has the last delivery as it is.
-    assert traces("staging", "core", "audit") == []
+    assert traces(url, "zebulon", but_for="raw") == []

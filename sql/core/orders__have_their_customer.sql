@@ -34,14 +34,7 @@ SELECT
     audit.verdict(
         claim => 'core.orders__have_their_customer',
         bad_rows => count(*) FILTER (WHERE customers.customer_id IS NULL),
-        checked_rows => greatest(
-            count(*),
-            (
-                SELECT ledger.rows_before + ledger.rows_change
-                FROM audit.ledger
-                WHERE ledger.run_no = (SELECT audit.run_no()) AND ledger.table_name = 'core.orders'
-            )
-        ),
+        checked_rows => greatest(count(*), (SELECT audit.rows_booked('core.orders'))),
         example => 'order ' || min(changed.order_id) FILTER (WHERE customers.customer_id IS NULL)
     ) AS have_their_customer
 FROM changed

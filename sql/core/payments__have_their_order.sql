@@ -39,14 +39,7 @@ SELECT
     audit.verdict(
         claim => 'core.payments__have_their_order',
         bad_rows => count(*) FILTER (WHERE orders.customer_id IS DISTINCT FROM changed.customer_id),
-        checked_rows => greatest(
-            count(*),
-            (
-                SELECT ledger.rows_before + ledger.rows_change
-                FROM audit.ledger
-                WHERE ledger.run_no = (SELECT audit.run_no()) AND ledger.table_name = 'core.payments'
-            )
-        ),
+        checked_rows => greatest(count(*), (SELECT audit.rows_booked('core.payments'))),
         example => 'payment '
         || min(changed.payment_id) FILTER (WHERE orders.customer_id IS DISTINCT FROM changed.customer_id)
     ) AS have_their_order

@@ -77,10 +77,7 @@ BEGIN
     -- somebody has written by hand may be anybody's.
     IF
         last_run.fingerprint <> begin_run.fingerprint
-        OR EXISTS (
-            SELECT FROM audit.hand_writes
-            WHERE hand_writes.run_no >= last_run.run_no AND starts_with(hand_writes.table_name, 'core.')
-        )
+        OR audit.written_by_hand_since(last_run.run_no)
     THEN
         INSERT INTO core.stale_customers (customer_id)
         SELECT customers.customer_id FROM core.customers

@@ -32,12 +32,7 @@ AS $$
     SELECT
         CASE
             -- What somebody has written between two runs no run says: everything is looked at.
-            WHEN EXISTS (
-                SELECT FROM audit.hand_writes
-                WHERE
-                    hand_writes.run_no >= (SELECT held.run_no FROM held)
-                    AND starts_with(hand_writes.table_name, 'core.')
-            )
+            WHEN audit.written_by_hand_since(held.run_no)
                 THEN 0
             -- Nor what came or went past the triggers: from a backup, for example.
             WHEN EXISTS (

@@ -16,7 +16,7 @@ BEGIN
                 OR leave_run.task = ANY (audit.filled_before(steps.run_no, steps.task))
             );
     END IF;
-    INSERT INTO audit.steps AS done (run_no, task, rows_written, seconds, filenode)
+    INSERT INTO audit.steps (run_no, task, rows_written, seconds, filenode)
     VALUES (
         audit.run_no(),
         leave_run.task,

@@ -6,7 +6,7 @@ AS $$
 DECLARE
     open_run audit.runs;
 BEGIN
-    IF coalesce(current_setting('ltv.run_no', true), '') <> '' THEN
+    IF audit.in_a_run() THEN
         RETURN NULL;
     END IF;
     PERFORM audit.refuse_old_snapshots();

@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = ''
 AS $$
 BEGIN
-    IF coalesce(current_setting('ltv.run_no', true), '') = '' THEN
+    IF NOT audit.in_a_run() THEN
         RAISE EXCEPTION 'a file is run by hand to try it: this would change what %.% says of run_no %',
             TG_TABLE_SCHEMA, TG_TABLE_NAME, new.run_no
             USING HINT = 'BEGIN first, then the file, look around, ROLLBACK.';

@@ -5,7 +5,7 @@ SET search_path = ''
 AS $$
 BEGIN
     IF
-        coalesce(current_setting('ltv.run_no', true), '') = ''
+        NOT audit.in_a_run()
         -- The same instant: this statement has begun the transaction.
         AND transaction_timestamp() = statement_timestamp()
     THEN

@@ -45,10 +45,7 @@ AS $$
             SELECT FROM core.forgotten_customers WHERE forgotten_customers.forgotten_at > last_run.started_at
         )
         -- What somebody has changed by hand the delivery puts right.
-        AND NOT EXISTS (
-            SELECT FROM audit.hand_writes
-            WHERE hand_writes.run_no >= last_run.run_no AND starts_with(hand_writes.table_name, 'core.')
-        )
+        AND NOT audit.written_by_hand_since(last_run.run_no)
         -- A person's correction, or what a snapshot's absent rows wait for, is judged beside the lines themselves.
         AND NOT EXISTS (
             SELECT

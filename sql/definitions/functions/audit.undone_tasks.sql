@@ -4,9 +4,8 @@ LANGUAGE sql STABLE
 SET search_path = ''
 AS $$
     WITH needed AS (
-        SELECT tasks.task
+        SELECT unnest(runs.tasks) AS task
         FROM audit.runs
-        CROSS JOIN LATERAL unnest(runs.tasks) AS tasks (task)
         WHERE runs.run_no = undone_tasks.run_no
         UNION
         SELECT unnest(ARRAY['raw.' || sources.source, 'staging.' || sources.entity]) AS task
