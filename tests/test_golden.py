@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import server
 from conftest import ROOT
-from pipeline import CheckFailedError, run_pipeline
+from pipeline import CheckFailedError, begin, run_pipeline, run_task, tasks
 from support import (
     COLUMNS,
     Line,
@@ -595,3 +595,21 @@ def test_many_days_of_changes_come_to_what_one_computation_says(seed: int, wareh
         )
         expected = lifetime_values(recomputed.as_lines(), day)
         assert {row[0]: row[1:] for row in rows} == expected, f"the mart after day {number}"
+
+
+@pytest.mark.parametrize("night", [1, 2])
+def test_no_task_reads_a_table_once_per_row(warehouse: str, night: int) -> None:
+    """As after a backup was restored, or a DBA's ANALYZE, the planner knows every table to be empty."""
+    execute(warehouse, "ANALYZE")
+    for earlier in range(1, night):
+        run_pipeline(warehouse, DATA, f"2026-01-{30 + earlier}", f"night {earlier}")
+        execute(warehouse, "UPDATE audit.sources SET kind = 'snapshot'")
+    begin(warehouse, AS_OF.isoformat(), "night")
+    asked = """SELECT relname FROM pg_catalog.pg_stat_xact_user_tables
+        WHERE seq_scan > 50 AND schemaname IN ('raw', 'staging', 'core', 'intermediate', 'marts')"""
+    again: dict[str, list[tuple]] = {}
+    for task in tasks()[1:]:
+        with psycopg.connect(warehouse) as connection:
+            assert run_task(connection, task, DATA, "night")
+            again[task.task_id] = connection.execute(asked).fetchall()
+    assert {task: tables for task, tables in again.items() if tables} == {}

@@ -6,6 +6,8 @@
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
 SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_hashagg = off;
+-- After an ANALYZE of an empty table the planner would read it once per customer, while it fills.
+SET LOCAL enable_nestloop = off;
 
 -- Whoever has no row yet, or no longer, is computed too.
 INSERT INTO core.stale_customers (customer_id)
@@ -18,14 +20,17 @@ ON CONFLICT (customer_id) DO NOTHING;
 -- The queue is empty whenever autovacuum looks at it.
 ANALYZE core.stale_customers;
 
+-- For most of the customers it is cheaper to read everything; nested loops are for a few.
+SELECT
+    set_config('ltv.everybody', extent.is_everybody::text, true) AS everybody,
+    set_config('enable_nestloop', (NOT extent.is_everybody)::text, true) AS enable_nestloop
+FROM (
+    SELECT 2 * (SELECT count(*) FROM core.stale_customers) > (SELECT count(*) FROM core.customers) AS is_everybody
+) AS extent;
+
 MERGE INTO core.customer_activity AS kept
 USING (
-    -- For most of the customers it is cheaper to read everything.
-    WITH extent AS MATERIALIZED (
-        SELECT 2 * (SELECT count(*) FROM core.stale_customers) > (SELECT count(*) FROM core.customers) AS is_everybody
-    ),
-
-    buyers AS (
+    WITH buyers AS (
         SELECT
             activity.customer_id,
             activity.total_orders,
@@ -34,7 +39,7 @@ USING (
             activity.first_order_date,
             activity.last_order_date
         FROM core.activity(everybody => true) AS activity
-        WHERE (SELECT extent.is_everybody FROM extent)
+        WHERE (SELECT current_setting('ltv.everybody')::boolean)
         UNION ALL
         SELECT
             activity.customer_id,
@@ -44,7 +49,7 @@ USING (
             activity.first_order_date,
             activity.last_order_date
         FROM core.activity(everybody => false) AS activity
-        WHERE NOT (SELECT extent.is_everybody FROM extent)
+        WHERE NOT (SELECT current_setting('ltv.everybody')::boolean)
     )
 
     SELECT
