@@ -10,7 +10,7 @@ export DATA AS_OF UI_PORT N TIMES PARTS
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test faults fuzz bench lint format psql ui migrate stop clean secrets
+.PHONY: help run test faults fuzz bench lint format psql ui doctor migrate stop clean secrets
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ psql: $(RUN) ## open psql on the warehouse; SQL from standard input prints just 
 
 ui: $(RUN) ## start Airflow's web page on 127.0.0.1:8080 (UI_PORT=…), with the daily schedule on
 	@$(VENV)/bin/python ops/ui.py
+
+doctor: $(RUN) ## look at everything that a night needs, a line each, and say what to do (DATA=… DATABASE_URL=…)
+	@$(VENV)/bin/python ops/doctor.py
 
 migrate: $(RUN) ## bring the warehouse to the version of sql/
 	@$(VENV)/bin/python ops/migrate.py

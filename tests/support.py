@@ -5,6 +5,7 @@ import csv
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -126,6 +127,36 @@ def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
     """The environment for Airflow in a process of its own, as `make run` and `make ui` have it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return {**inherited, **airflow_home.settings(warehouse_url, home), "HOME": str(home)}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def distributed(program: str, folder: Path, package: str = "") -> tuple[str, dict[str, str]]:
+    """This machine's program, or else that of the distribution's package, unpacked into the folder and not installed.
+
+    Returns its path and the environment that it needs; skips where neither can be had.
+    """
+    package = package or program
+    if found := shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
+        return found, {}
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        pytest.skip(f"there is no {program} here, and no apt to have it by")
+    (folder / "partial").mkdir(exist_ok=True)
+    options = ["-o", "Debug::NoLocking=true", "-o", f"Dir::Cache::archives={folder}"]
+    wanted = ["--download-only", "--no-install-recommends", "--yes", package]
+    subprocess.run([shutil.which("apt-get"), "install", *options, *wanted], capture_output=True, check=False)
+    for archive in folder.glob("*.deb"):
+        subprocess.run([shutil.which("dpkg"), "-x", archive, folder], check=True)
+        archive.unlink()
+    unpacked = shutil.which(program, path=f"{folder}/usr/sbin:{folder}/usr/bin")
+    if not unpacked:
+        pytest.skip(f"there is no {program} here, and apt has none either: apt-get install {package}")
+    libraries = {str(library.parent) for library in folder.rglob("*.so.*")}
+    return unpacked, {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
 def command_lines() -> dict[int, str]:

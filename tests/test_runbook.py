@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import migrate
 import psycopg
 import pytest
 import server
@@ -1624,3 +1626,44 @@ def test_a_line_that_anothers_quote_has_swallowed_is_withheld(source: str, url: 
     run_pipeline(url, folder, "2026-01-30", "2")
     # raw has the last delivery as it is.
     assert traces(url, "zebulon", but_for="raw") == []
+
+
+# Backup
+
+
+def test_a_restored_backup_goes_on_as_if_nothing_had_happened(
+    cluster: server.Server, url: str, new_database: Callable[..., str], tmp_path: Path
+) -> None:
+    run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
+    run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "second")
+    backup, programs = tmp_path / "warehouse.dump", Path(cluster.binaries)
+    dump = [programs / "pg_dump", "--format=custom", "--no-unlogged-table-data", "--file", backup, url]
+    subprocess.run(dump, check=True, capture_output=True)
+    restored = new_database("ltv_restored")
+    subprocess.run(
+        [programs / "pg_restore", "--exit-on-error", "--dbname", restored, backup], check=True, capture_output=True
+    )
+    migrate.migrate(restored)
+    # What sql/definitions/sources.sql says is there again.
+    open_limits(restored)
+    deployments = "DELETE FROM audit.deployments WHERE deployed_at < (SELECT max(deployed_at) FROM audit.deployments)"
+    execute(restored, deployments)
+    kept = rows_of(url, "core", "marts", "audit", place=False)
+    back = rows_of(restored, "core", "marts", "audit", place=False)
+    assert kept.keys() == back.keys()
+    assert [table for table in kept if kept[table] != back[table]] == ["audit.deployments"]
+    written = "SELECT task, rows_written FROM audit.steps WHERE run_no = 3 AND task ~ '^(core|marts)' ORDER BY 1"
+    for number, folder in enumerate(("second", "third")):
+        if folder == "third":
+            deliver(tmp_path / folder, **SECOND | {"payment_data": [[9, 1, 1, "2026-01-30", "1"]]})
+        before = core(restored), mart(restored)
+        for where in (url, restored):
+            run_pipeline(where, tmp_path / folder, f"2026-01-3{number}", f"night {number}")
+        if folder == "second":
+            assert (core(restored), mart(restored)) == before
+            assert {rows for _, rows in fetch(restored, written)} <= {0, None}
+        compared = "SELECT customer_id, total_orders, total_amount, ltv FROM marts.customer_ltv ORDER BY 1"
+        assert fetch(url, compared) == fetch(restored, compared)
+    assert fetch(restored, "SELECT count(*) FROM audit.runs WHERE state = 'published'") == [(4,)]
+    # What was replaced before the backup is kept with it.
+    assert undo(restored, 4) == 5

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from support import (
     deliver,
     execute,
     fetch,
+    free_port,
     new_airflow_home,
     open_limits,
     warehouse_of,
@@ -73,12 +73,6 @@ def wait_for(what: str, probe: Callable[[], object], processes: list[subprocess.
         assert time.monotonic() < deadline, f"{what} took longer than {seconds} s"
         time.sleep(0.25)
     return answer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def end(processes: list[subprocess.Popen]) -> None:

@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +24,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pipeline import begin, run_pipeline, run_task, tasks
-from support import airflow_settings, command_lines, customer, deliver, fetch, new_airflow_home, rows_of, warehouse_of
+from support import (
+    airflow_settings,
+    command_lines,
+    customer,
+    deliver,
+    distributed,
+    fetch,
+    free_port,
+    new_airflow_home,
+    rows_of,
+    warehouse_of,
+)
 
 AS_OF = "2026-01-31"
 # Whatever the signs around it are turned into on their way, this part of a password stays as it is.
@@ -44,12 +54,6 @@ for url in json.loads(os.environ.pop("WAREHOUSES")):
     with patch("time.sleep"):
         print("ended as", dag.test(run_conf={"as_of": sys.argv[1], "ltv_source": "/nowhere"}).state)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 # Where a password may show
@@ -284,25 +288,6 @@ def certificate(
     return unsigned.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 
-def pgbouncer_in(folder: Path) -> tuple[str, dict[str, str]]:
-    """This machine's PgBouncer, or else the distribution's package, unpacked and not installed; skips without."""
-    if program := shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin"):
-        return program, {}
-    if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        pytest.skip("there is no pgbouncer here, and no apt to have it by")
-    (folder / "partial").mkdir()
-    options = ["-o", "Debug::NoLocking=true", "-o", f"Dir::Cache::archives={folder}"]
-    wanted = ["--download-only", "--no-install-recommends", "--yes", "pgbouncer"]
-    subprocess.run([shutil.which("apt-get"), "install", *options, *wanted], capture_output=True, check=False)
-    for package in folder.glob("*.deb"):
-        subprocess.run([shutil.which("dpkg"), "-x", package, folder], check=True)
-    program = folder / "usr" / "sbin" / "pgbouncer"
-    if not program.exists():
-        pytest.skip("there is no pgbouncer here, and apt has none either: apt-get install pgbouncer")
-    libraries = {str(library.parent) for library in folder.rglob("*.so.*")}
-    return str(program), {"LD_LIBRARY_PATH": ":".join(libraries)}
-
-
 SETTINGS = """
 [databases]
 * = host=127.0.0.1 port={server_port}
@@ -312,7 +297,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {folder}/logins
-pool_mode = transaction
+pool_mode = {mode}
 log_connections = 0
 log_disconnections = 0
 client_tls_sslmode = require
@@ -321,12 +306,12 @@ client_tls_key_file = {folder}/server.key
 """
 
 
-@pytest.fixture(scope="module")
-def tls(cluster: server.Server, template: str) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["transaction", "session"])
+def tls(request: pytest.FixtureRequest, cluster: server.Server, template: str) -> Iterator[str]:
     """The URL of a warehouse behind a PgBouncer that takes nothing but TLS; other.pem beside its CA knows it not."""
     folder, port = Path(tempfile.mkdtemp(prefix="ltv-tls-")), free_port()
     try:
-        program, environment = pgbouncer_in(folder)
+        program, environment = distributed("pgbouncer", folder)
         authority = certificate("the tests' own authority")
         known, key = certificate("localhost", authority)
         for name, made in {"ca": authority[0], "other": certificate("another authority")[0], "server": known}.items():
@@ -337,7 +322,9 @@ def tls(cluster: server.Server, template: str) -> Iterator[str]:
             )
         )
         (folder / "logins").write_text(f'"ltv_pipeline" "{cluster.pipeline_password}"\n')
-        (folder / "pgbouncer.ini").write_text(SETTINGS.format(folder=folder, port=port, server_port=cluster.port))
+        (folder / "pgbouncer.ini").write_text(
+            SETTINGS.format(folder=folder, port=port, server_port=cluster.port, mode=request.param)
+        )
         if os.geteuid() == 0:
             for path in [folder, *folder.iterdir()]:
                 os.chown(path, server.NOBODY, server.NOBODY)
@@ -377,6 +364,19 @@ def test_verify_full_carries_a_whole_run(tls: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     run_pipeline(tls, ROOT / "data", AS_OF, "by TLS")
     assert fetch(tls, "SELECT state FROM audit.runs WHERE dag_run_id = 'by TLS'") == [("published",)]
+
+
+def test_a_logins_defaults_and_a_files_settings_act_through_a_pool(tls: str) -> None:
+    with psycopg.connect(tls) as connection:
+        shown = connection.execute("SHOW statement_timeout").fetchone()
+        connection.execute("SET LOCAL statement_timeout = '7s'")
+        set_here = connection.execute("SHOW statement_timeout").fetchone()
+        connection.rollback()
+        assert (shown, set_here, connection.execute("SHOW statement_timeout").fetchone()) == (
+            ("10min",),
+            ("7s",),
+            ("10min",),
+        )
 
 
 @pytest.mark.parametrize(

@@ -32,4 +32,10 @@ BEGIN
     ELSE
         RAISE NOTICE 'There is no role ltv_steward: nobody but the owner works the rejects. See sql/admin/roles.sql.';
     END IF;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'ltv_monitor') THEN
+        GRANT USAGE ON SCHEMA audit TO ltv_monitor;
+        GRANT SELECT ON audit.warehouse_metrics TO ltv_monitor;
+    ELSE
+        RAISE NOTICE 'There is no role ltv_monitor: nobody but the owner scrapes audit.warehouse_metrics. See sql/admin/roles.sql.';
+    END IF;
 END $$;

@@ -1,0 +1,201 @@
+"""Look at everything that a night needs, and print a line for each with what to do: `make doctor`.
+
+It changes nothing. DATABASE_URL and DATA are those of `make run`; Airflow is the one that the environment names, or
+else that of `make ui`.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import airflow_home
+import migrate
+import psycopg
+import server
+from rich.console import Console
+from sql_files import SQL, deployed_fingerprint
+
+# A delivery is a day old at most when the next one is due, and may be some hours late.
+FRESH = timedelta(hours=36)
+SIGNS = {
+    (True, True): ("ok  ", "green"),
+    (True, False): ("ok  ", "green"),
+    (False, True): ("warn", "yellow"),
+    (False, False): ("FAIL", "bold red"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, what was seen there, and, unless it is fit, what to do; a warning stops no run."""
+
+    subject: str
+    is_fit: bool
+    said: str
+    remedy: str = ""
+    is_warning: bool = False
+
+
+def known_warehouse() -> str | None:
+    """Return the warehouse's URL, or None where there is none yet; the embedded server is started, and never made."""
+    if not os.environ.get("DATABASE_URL") and server.find() is None:
+        return None
+    return migrate.warehouse()[0]
+
+
+def ask_airflow(*arguments: str) -> subprocess.Popen[str]:
+    """Start one of Airflow's commands; it takes seconds, most of them to start."""
+    airflow = str(Path(sys.executable).with_name("airflow"))
+    return subprocess.Popen(  # noqa: S603 - a program of ours, no shell
+        [airflow, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def look_at_warehouse(url: str) -> Iterator[Finding]:
+    """Look at the server, the database, the version of sql/ and the last run."""
+    try:
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=10, client_encoding="UTF8")
+    except psycopg.OperationalError as error:
+        yield Finding("warehouse", False, str(error).strip(), "look at DATABASE_URL, at the server and its firewall")
+        return
+    with connection:
+        where = f"{connection.info.user}@{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+        yield Finding("warehouse", True, where)
+        fit = {}
+        for row in connection.execute((SQL / "admin" / "doctor.sql").read_text(encoding="utf-8")):
+            yield Finding(*row)
+            fit[row[0]] = row[1]
+        if not fit["owner"]:
+            # What stands in its schemas is not for everybody to see.
+            return
+        if connection.execute("SELECT to_regclass('audit.deployments') IS NULL").fetchone() == (True,):
+            yield Finding("migrations", False, "sql/ was never deployed here", "make migrate")
+            return
+        deployed = connection.execute(
+            "SELECT fingerprint, deployed_at::text FROM audit.deployments ORDER BY deployed_at DESC LIMIT 1"
+        ).fetchone()
+        is_current = bool(deployed) and deployed[0] == deployed_fingerprint() if deployed else False
+        said = f"deployed {deployed[1]}" if deployed else "sql/ was never deployed here"
+        yield Finding("migrations", is_current, said + ("" if is_current else "; sql/ is another now"), "make migrate")
+        yield from look_at_last_run(connection)
+
+
+def look_at_last_run(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Say how the last run went."""
+    last = connection.execute(
+        """SELECT state IN ('published', 'open', 'undone'), format('run %s, as of %s, is %s', run_no, as_of, state)
+            || coalesce(': ' || reason, '')
+        FROM audit.runs ORDER BY run_no DESC LIMIT 1"""
+    ).fetchone()
+    if last is None:
+        yield Finding("run", False, "there has been none", "make run", is_warning=True)
+    else:
+        yield Finding("run", last[0], last[1], "README, When a check fails", is_warning=True)
+
+
+def look_at_disk() -> Iterator[Finding]:
+    """Compare what is free with what the embedded server's cluster takes; of a server elsewhere nothing is seen."""
+    embedded = None if os.environ.get("DATABASE_URL") else server.find()
+    if embedded is None:
+        yield Finding("disk", False, "the server's disk is not seen from here", "have it watched", is_warning=True)
+        return
+    free = shutil.disk_usage(embedded.folder).free
+    taken = sum(path.lstat().st_size for path in embedded.data.rglob("*") if path.is_file())
+    # What is rebuilt stands twice for a while, and WAL beside it.
+    said = f"{free / 1e9:.1f} GB free, the cluster takes {taken / 1e9:.1f} GB"
+    yield Finding("disk", free > max(taken, 2e9), said, "make room: as much as the cluster takes, and 2 GB at least")
+
+
+def look_at_source(url: str, folder: str) -> Iterator[Finding]:
+    """Look for every source's files in the folder, as tonight's run would."""
+    from copy_csv import BadFileError, find_files
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        asked = (
+            "SELECT source, ((now() AT TIME ZONE 'Africa/Kigali')::date - 1)::text FROM audit.sources ORDER BY source"
+        )
+        sources = connection.execute(asked).fetchall()
+    for source, day in sources:
+        try:
+            files = find_files(folder.replace("{as_of}", day), source)
+        except (BadFileError, OSError, ImportError) as error:
+            yield Finding(source, False, str(error), "have it delivered, or say where it is: DATA, ltv_source")
+            continue
+        changed = min(datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in files)
+        said = f"{files[0]}{f' and {len(files) - 1} more' if len(files) > 1 else ''}, of {changed:%Y-%m-%d %H:%M} UTC"
+        is_fresh = datetime.now(UTC) - changed < FRESH
+        yield Finding(source, is_fresh, said, "is it last night's? Ask the source", is_warning=True)
+
+
+def look_at_schedule(jobs: subprocess.Popen[str], details: subprocess.Popen[str]) -> Iterator[Finding]:
+    """Say whether Airflow's scheduler lives and the DAG is on, by what Airflow has answered."""
+    jobs.communicate()
+    told = details.communicate()[0]
+    if jobs.returncode:
+        yield Finding("scheduler", False, "none lives", "start Airflow: make ui, docker compose up", is_warning=True)
+        return
+    yield Finding("scheduler", True, "lives")
+    try:
+        is_on = json.loads(told[told.index("[") :])[0]["is_paused"] in (False, "False")
+    except (ValueError, KeyError, IndexError):
+        is_on = False
+    yield Finding(
+        "schedule", is_on, "on" if is_on else "off", "airflow dags unpause customer_ltv; today's run starts at once"
+    )
+
+
+def look(url: str) -> Iterator[Finding]:
+    """Look at everything, in the order in which one thing needs another."""
+    homes = [home for home in (airflow_home.UI_HOME, airflow_home.RUN_HOME) if home.exists()]
+    is_elsewhere = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in os.environ
+    for name, value in airflow_home.settings(url, homes[0] if homes else airflow_home.RUN_HOME).items():
+        os.environ.setdefault(name, value)
+    has_airflow = is_elsewhere or airflow_home.UI_HOME.exists()
+    asked = ask_airflow("variables", "get", "ltv_source") if has_airflow else None
+    schedule = (
+        (
+            ask_airflow("jobs", "check", "--job-type", "SchedulerJob"),
+            ask_airflow("dags", "details", "customer_ltv", "--output", "json"),
+        )
+        if has_airflow
+        else None
+    )
+    fit = True
+    for finding in (*look_at_warehouse(url), *look_at_disk()):
+        fit = fit and (finding.is_fit or finding.is_warning)
+        yield finding
+    said = asked.communicate()[0].strip() if asked else ""
+    folder = os.environ.get("AIRFLOW_VAR_LTV_SOURCE") or (said if asked and not asked.returncode else "")
+    if fit:
+        yield from look_at_source(url, folder or str(server.ROOT / "data"))
+    if schedule:
+        yield from look_at_schedule(*schedule)
+    else:
+        yield Finding("scheduler", False, "no Airflow was started here", "make ui, docker compose up", is_warning=True)
+
+
+def main() -> int:
+    """Print a line for each thing that a night needs; return 1 if one of them would stop it, else 0."""
+    airflow_home.read_from_data()
+    if warehouse := os.environ.get("AIRFLOW_CONN_WAREHOUSE"):
+        os.environ.setdefault("DATABASE_URL", warehouse)
+    url = known_warehouse()
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    is_fit = True
+    none = Finding("warehouse", False, "there is none yet", "make run, or DATABASE_URL=…")
+    for finding in look(url) if url else [none]:
+        remedy = "" if finding.is_fit else f" -> {finding.remedy}"
+        sign, style = SIGNS[finding.is_fit, finding.is_warning]
+        console.print(f"{sign}  {finding.subject:<14} {finding.said}{remedy}", style=style)
+        is_fit = is_fit and (finding.is_fit or finding.is_warning)
+    return 0 if is_fit else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+-- doctor: whether this server and this database are fit for a run; in psql: \i sql/admin/doctor.sql
+-- Grain: one row per thing that is looked at.
+-- Reads: pg_catalog
+-- Write: nothing
+
+WITH here AS (
+    SELECT
+        databases.encoding,
+        databases.datname,
+        pg_has_role(databases.datdba, 'USAGE') AS is_owner,
+        pg_database_size(databases.oid) AS bytes
+    FROM pg_catalog.pg_database AS databases
+    WHERE databases.datname = current_database()
+),
+
+missing_roles AS (
+    SELECT string_agg(known.name, ', ' ORDER BY known.name) AS names
+    FROM unnest(ARRAY['ltv_analyst', 'ltv_monitor', 'ltv_steward']) AS known (name)
+    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE pg_roles.rolname = known.name)
+),
+
+-- Whoever has looked at a table between BEGIN and COMMIT holds it: a task that makes it anew waits.
+sleeper AS (
+    SELECT
+        activity.pid,
+        min(tables.oid::regclass::text) AS held
+    FROM pg_catalog.pg_stat_activity AS activity
+    INNER JOIN pg_catalog.pg_locks AS locks ON activity.pid = locks.pid AND locks.locktype = 'relation'
+    INNER JOIN pg_catalog.pg_class AS tables ON locks.relation = tables.oid
+    WHERE
+        activity.datname = current_database()
+        AND activity.state LIKE 'idle in transaction%'
+        AND activity.state_change < now() - interval '5 seconds'
+        AND tables.relnamespace::regnamespace::text IN ('raw', 'staging', 'core', 'intermediate', 'marts', 'audit')
+    GROUP BY activity.pid
+    ORDER BY activity.pid
+    LIMIT 1
+),
+
+used AS (
+    SELECT
+        count(*) AS sessions,
+        current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+        - current_setting('reserved_connections')::integer AS room
+    FROM pg_catalog.pg_stat_activity
+    WHERE pg_stat_activity.backend_type = 'client backend'
+)
+
+SELECT
+    looked_at.subject,
+    looked_at.is_fit,
+    looked_at.said,
+    looked_at.remedy
+FROM here
+CROSS JOIN missing_roles
+CROSS JOIN used
+LEFT JOIN sleeper ON true
+CROSS JOIN LATERAL (
+    VALUES
+    (
+        'version',
+        current_setting('server_version_num')::integer >= 180000,
+        'PostgreSQL ' || current_setting('server_version'),
+        'PostgreSQL 18 or later is needed'
+    ),
+    (
+        'encoding',
+        pg_encoding_to_char(here.encoding) = 'UTF8',
+        pg_encoding_to_char(here.encoding),
+        'make the database anew: CREATE DATABASE … TEMPLATE template0 ENCODING ''UTF8'''
+    ),
+    (
+        'owner',
+        here.is_owner,
+        format('%s %s %s', current_user, CASE WHEN here.is_owner THEN 'owns' ELSE 'does not own' END, here.datname),
+        'let an administrator run sql/admin/roles.sql in this database'
+    ),
+    (
+        'roles',
+        missing_roles.names IS NULL,
+        coalesce(missing_roles.names || ' missing', 'ltv_analyst, ltv_monitor and ltv_steward are there'),
+        'let an administrator run sql/admin/roles.sql in this database'
+    ),
+    (
+        'sessions',
+        used.sessions + 10 <= used.room,
+        format('%s of %s taken', used.sessions, used.room),
+        'a run needs ten: raise max_connections, or put PgBouncer in front'
+    ),
+    (
+        'locks',
+        sleeper.pid IS NULL,
+        coalesce(
+            'process ' || sleeper.pid || ' holds ' || sleeper.held || ' and sleeps', 'nobody holds a table and sleeps'
+        ),
+        'have that session COMMIT or ROLLBACK, or end it: SELECT pg_terminate_backend(pid)'
+    ),
+    (
+        'size',
+        true,
+        pg_size_pretty(here.bytes) || ' in this database',
+        ''
+    )
+) AS looked_at (subject, is_fit, said, remedy);

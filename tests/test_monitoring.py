@@ -1,0 +1,266 @@
+"""What a monitor sees, and whom it wakes: metrics, postgres-exporter, Prometheus' rules, and all of it at once."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+
+import httpx
+import migrate
+import psycopg
+import pytest
+import server
+from conftest import ROOT, database_url
+from pipeline import begin, run_pipeline
+from support import distributed, execute, fetch, free_port, warehouse_of
+
+MONITORING = ROOT / "deploy" / "monitoring"
+AS_OF = "2026-01-31"
+METRICS = "SELECT metric, subject, value FROM audit.warehouse_metrics ORDER BY 1, 2"
+EXPORTER_LOGIN = "CREATE ROLE exporter LOGIN PASSWORD 'exporter' IN ROLE ltv_monitor, pg_monitor"
+PROMETHEUS = """
+global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}}
+rule_files: [rules.yaml]
+scrape_configs:
+  - job_name: warehouse
+    static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]
+alerting:
+  alertmanagers:
+    - static_configs: [{{targets: ["127.0.0.1:{receiver}"]}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def published(cluster: server.Server, template: str) -> Iterator[str]:
+    """The URL of a warehouse that has published the sample. Tests leave it as it is."""
+    with warehouse_of(cluster, template, "ltv_monitored") as url:
+        run_pipeline(url, ROOT / "data", AS_OF, "sample")
+        yield url
+
+
+@pytest.fixture
+def exporter_url(cluster: server.Server, published: str) -> Iterator[str]:
+    """The URL of a login that is a monitor and nothing else."""
+    admin = database_url(cluster, "postgres", admin=True)
+    database = published.rsplit("/", 1)[1]
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(EXPORTER_LOGIN)
+        yield f"postgresql://exporter:exporter@127.0.0.1:{cluster.port}/{database}?sslmode=disable"
+        connection.execute("DROP ROLE exporter")
+
+
+def metrics(url: str) -> dict[tuple[str, str], float]:
+    return {(metric, subject): value for metric, subject, value in fetch(url, METRICS)}
+
+
+def test_an_empty_warehouse_has_no_age(warehouse: str) -> None:
+    entities = ("customer_data", "order_data", "payment_data")
+    assert metrics(warehouse) == {("rows_waiting", source): 0 for source in entities}
+
+
+def test_a_run_is_measured(published: str) -> None:
+    seen = metrics(published)
+    files = {
+        (kind, source.removesuffix("_data")): seen[f"file_{kind}", source]
+        for kind in ("records", "loaded", "good", "superseded", "rejected", "waiting", "forgotten")
+        for source in ("customer_data", "order_data", "payment_data")
+    }
+    assert [files[kind, "order"] for kind in ("records", "good", "rejected", "waiting", "superseded")] == [
+        *(3000, 2995, 3, 2, 0),
+    ]
+    assert [files["superseded", source] for source in ("customer", "payment")] == [2, 0]
+    assert [files["forgotten", source] for source in ("customer", "order", "payment")] == [0, 0, 0]
+    assert [seen["rows_waiting", source] for source in ("customer_data", "order_data", "payment_data")] == [0, 2, 1]
+    checks = dict(fetch(published, "SELECT verdict, count(*) FROM audit.check_results GROUP BY verdict"))
+    assert {verdict: seen["checks", verdict] for verdict in ("passed", "warned", "failed", "overridden")} == {
+        **dict.fromkeys(("warned", "failed", "overridden"), 0),
+        **checks,
+    }
+    assert seen["step_rows", "marts.customer_ltv"] == 500
+    assert seen["step_seconds", "marts.customer_ltv"] > 0
+    assert 0 < seen["run_seconds", "published"] < 3600
+    known = fetch(published, "SELECT extract(EPOCH FROM now() - '2026-02-01 00:00+02'::timestamptz)")[0][0]
+    assert seen["data_age_seconds", ""] == pytest.approx(float(known), abs=60)
+
+
+def test_while_a_run_is_open_the_verdicts_are_those_of_the_last(warehouse: str) -> None:
+    run_pipeline(warehouse, ROOT / "data", AS_OF, "first")
+    before = metrics(warehouse)
+    begin(warehouse, AS_OF, "second")
+    now = metrics(warehouse)
+    assert {key for key in now if key[0] == "run_seconds"} == {("run_seconds", "open")}
+    moving = ("run_seconds", "data_age_seconds")
+    assert {key: value for key, value in now.items() if key[0] not in moving} == {
+        key: value for key, value in before.items() if key[0] not in moving
+    }
+    execute(warehouse, "SELECT audit.fail_run('second', 'begin', 'no more')")
+    assert {key for key in metrics(warehouse) if key[0] == "run_seconds"} == {("run_seconds", "failed")}
+
+
+@pytest.mark.parametrize("table", ["audit.runs", "audit.rejected_rows", "core.customers", "marts.customer_ltv"])
+def test_a_monitor_reads_the_metrics_and_nothing_else(table: str, exporter_url: str) -> None:
+    # pg_monitor reads statistics, not tables.
+    assert metrics(exporter_url)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        fetch(exporter_url, f"SELECT FROM {table}")
+
+
+# The programs
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+    """Prometheus, its promtool and postgres-exporter: the distribution's."""
+    folder = Path(tempfile.mkdtemp(prefix="ltv-monitoring-"))
+    packages = {
+        "promtool": "prometheus",
+        "prometheus": "prometheus",
+        "prometheus-postgres-exporter": "prometheus-postgres-exporter",
+    }
+    try:
+        yield {program: distributed(program, folder, package) for program, package in packages.items()}
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def running(program: tuple[str, dict[str, str]], *arguments: str, **environment: str) -> Iterator[None]:
+    """A program for as long as the block lasts."""
+    path, own = program
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen([path, *arguments], env=own | environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def wait_for(address: str, text: str) -> str:
+    """Return the page, once it has the text."""
+    deadline = time.monotonic() + 60
+    page = ""
+    while time.monotonic() < deadline:
+        try:
+            page = httpx.get(address, trust_env=False).text
+        except httpx.HTTPError as error:
+            page = repr(error)
+        if text in page:
+            return page
+        time.sleep(0.2)
+    raise AssertionError(f"{address} has no {text!r}: {page[-2000:]}")
+
+
+def exporter(programs: dict[str, tuple[str, dict[str, str]]], port: int, url: str) -> object:
+    return running(
+        programs["prometheus-postgres-exporter"],
+        f"--web.listen-address=127.0.0.1:{port}",
+        f"--extend.query-path={MONITORING / 'queries.yaml'}",
+        DATA_SOURCE_NAME=url,
+    )
+
+
+def test_the_exporter_scrapes_what_the_queries_say(
+    programs: dict[str, tuple[str, dict[str, str]]], exporter_url: str
+) -> None:
+    port = free_port()
+    with exporter(programs, port, exporter_url):
+        page = wait_for(f"http://127.0.0.1:{port}/metrics", "customer_ltv_data_age_seconds")
+    labels = 'server="127.0.0.1:'
+    found = {}
+    for line in page.splitlines():
+        if line.startswith("customer_ltv_"):
+            name, _, value = line.rpartition(" ")
+            found[name] = float(value)
+    assert all(labels in name for name in found)
+
+    def of(name: str, **wanted: str) -> list[float]:
+        return [
+            value
+            for series, value in found.items()
+            if series.startswith(f"{name}{{") and all(f'{key}="{text}"' in series for key, text in wanted.items())
+        ]
+
+    assert of("customer_ltv_file_rows", kind="records", source="order_data") == [3000]
+    assert of("customer_ltv_file_rows", kind="rejected", source="order_data") == [3]
+    assert of("customer_ltv_step_rows", task="marts.customer_ltv") == [500]
+    assert of("customer_ltv_waiting_rows", source="order_data") == [2]
+    assert of("customer_ltv_check_claims", verdict="failed") == [0]
+    assert len(of("customer_ltv_run_seconds", state="published")) == 1
+    assert len(of("customer_ltv_data_age_seconds")) == 1
+    assert "customer_ltv_step_seconds" in page
+
+
+def test_every_alert_sounds_when_it_should_and_not_before(programs: dict[str, tuple[str, dict[str, str]]]) -> None:
+    path, environment = programs["promtool"]
+    for arguments in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
+        done = subprocess.run(
+            [path, *arguments], cwd=MONITORING, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    rules, tried = ((MONITORING / name).read_text() for name in ("alerts.yaml", "alerts_test.yaml"))
+    alerts = [line.split()[-1] for line in rules.splitlines() if "- alert:" in line]
+    assert alerts
+    for alert in alerts:
+        assert f"alertname: {alert}\n        exp_alerts:" in tried, f"no test in which {alert} sounds"
+
+
+def test_a_killed_server_wakes_somebody(programs: dict[str, tuple[str, dict[str, str]]], tmp_path: Path) -> None:
+    # It stands where Alertmanager would.
+    received: Queue[list] = Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    ports = {name: free_port() for name in ("exporter", "prometheus")}
+    place = Path(tempfile.mkdtemp(prefix="ltv-killed-"))
+    killed = server.create(place)
+    try:
+        migrate.migrate(killed.url, killed.admin_url)
+        execute(killed.admin_url, EXPORTER_LOGIN)
+        with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver, ExitStack() as stack:
+            Thread(target=receiver.serve_forever, daemon=True).start()
+            stack.callback(receiver.shutdown)
+            # The rules as they are, but for the minutes that they wait.
+            rules = (MONITORING / "alerts.yaml").read_text().replace("for: 2m", "for: 5s")
+            (tmp_path / "rules.yaml").write_text(rules)
+            (tmp_path / "prometheus.yaml").write_text(PROMETHEUS.format(**ports, receiver=receiver.server_port))
+            url = f"postgresql://exporter:exporter@127.0.0.1:{killed.port}/warehouse?sslmode=disable"
+            stack.enter_context(exporter(programs, ports["exporter"], url))
+            stack.enter_context(
+                running(
+                    programs["prometheus"],
+                    f"--config.file={tmp_path / 'prometheus.yaml'}",
+                    f"--storage.tsdb.path={tmp_path / 'prometheus'}",
+                    f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+                )
+            )
+            address = f"http://127.0.0.1:{ports['prometheus']}/api/v1"
+            # Before the first scrape there is no server to be seen.
+            wait_for(f"{address}/query?query=pg_up", '"1"]')
+            wait_for(f"{address}/query?query=ALERTS{{alertname='CustomerLtvWarehouseDown'}}", '"result":[]')
+            while not received.empty():
+                received.get()
+            killed.command("pg_ctl", "kill", "KILL", (killed.data / "postmaster.pid").read_text().split()[0])
+            said = received.get(timeout=120)
+        assert [alert["labels"]["alertname"] for alert in said] == ["CustomerLtvWarehouseDown"]
+        assert said[0]["annotations"]["summary"] == "The warehouse does not answer."
+    finally:
+        # Not by the file that it has left.
+        (killed.data / "postmaster.pid").unlink(missing_ok=True)
+        killed.remove()
+        shutil.rmtree(place)
