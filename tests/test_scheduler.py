@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -224,6 +225,34 @@ def test_no_log_holds_a_password_or_a_person(airflow: Airflow, green_run: str) -
 
 
 @pytest.mark.usefixtures("green_run")
+def test_the_doctor_asks_airflow_for_the_schedule_and_the_source(airflow: Airflow, green_run: str) -> None:
+    assert green_run
+    environment = airflow_settings(airflow.home, airflow.warehouse) | {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow.metadata.replace("postgresql:", "postgresql+psycopg2:"),
+    }
+    source = {"key": "ltv_source", "value": f"{airflow.deliveries}/2000-01-01"}
+    airflow.client.post("/api/v2/variables", json=source).raise_for_status()
+    said = {}
+    try:
+        for is_paused in (False, True):
+            airflow.client.patch("/api/v2/dags/customer_ltv", json={"is_paused": is_paused}).raise_for_status()
+            done = subprocess.run(
+                [sys.executable, ROOT / "ops" / "doctor.py"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (1, "")
+            said[is_paused] = done.stdout
+    finally:
+        airflow.client.patch("/api/v2/dags/customer_ltv", json={"is_paused": False}).raise_for_status()
+        airflow.client.delete("/api/v2/variables/ltv_source").raise_for_status()
+    assert "ok    scheduler      lives\nok    schedule       on\n" in said[False]
+    assert "FAIL  schedule       off -> airflow dags unpause customer_ltv; today's run starts at once\n" in said[True]
+    assert f"FAIL  order_data     {airflow.deliveries}/2000-01-01 is no folder" in said[False]
+
+
 def test_a_lock_held_too_long_is_waited_out_by_a_retry(airflow: Airflow) -> None:
     def task_is(state: str) -> dict | None:
         return airflow.task("locked_out", "core.customers", state)

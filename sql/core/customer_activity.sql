@@ -21,12 +21,14 @@ ON CONFLICT (customer_id) DO NOTHING;
 ANALYZE core.stale_customers;
 
 -- For most of the customers it is cheaper to read everything; nested loops are for a few.
+WITH extent AS MATERIALIZED (
+    SELECT 2 * (SELECT count(*) FROM core.stale_customers) > (SELECT count(*) FROM core.customers) AS is_everybody
+)
+
 SELECT
     set_config('ltv.everybody', extent.is_everybody::text, true) AS everybody,
     set_config('enable_nestloop', (NOT extent.is_everybody)::text, true) AS enable_nestloop
-FROM (
-    SELECT 2 * (SELECT count(*) FROM core.stale_customers) > (SELECT count(*) FROM core.customers) AS is_everybody
-) AS extent;
+FROM extent;
 
 MERGE INTO core.customer_activity AS kept
 USING (
