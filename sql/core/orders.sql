@@ -25,6 +25,7 @@ WITH moved AS (
     USING staging.orders AS delivered
     WHERE
         delivered.reason IS NULL
+        AND delivered.is_kept IS NOT true
         AND kept.order_id = delivered.order_id
         AND kept.customer_id <> delivered.customer_id
     RETURNING kept.customer_id, kept.price
@@ -88,7 +89,7 @@ WITH merged AS (
             orders.product,
             orders.price
         FROM staging.orders
-        WHERE orders.reason IS NULL AND NOT (SELECT audit.loads_whole())
+        WHERE orders.reason IS NULL AND orders.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
     ) AS delivered
         ON kept.order_id = delivered.order_id AND kept.customer_id = delivered.customer_id
     WHEN MATCHED AND (

@@ -59,6 +59,7 @@ WITH moved AS (
     USING staging.payments AS delivered
     WHERE
         delivered.reason IS NULL
+        AND delivered.is_kept IS NOT true
         AND kept.payment_id = delivered.payment_id
         AND kept.customer_id <> delivered.customer_id
     RETURNING kept.customer_id, kept.amount
@@ -119,7 +120,7 @@ WITH merged AS (
             payments.payment_date,
             payments.amount
         FROM staging.payments
-        WHERE payments.reason IS NULL AND NOT (SELECT audit.loads_whole())
+        WHERE payments.reason IS NULL AND payments.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
     ) AS delivered
         ON kept.payment_id = delivered.payment_id AND kept.customer_id = delivered.customer_id
     WHEN MATCHED AND (

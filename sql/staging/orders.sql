@@ -1,6 +1,6 @@
 -- staging.orders: every line of this delivery's orders, typed where it can be, with its verdict.
 -- Grain: one row per line of order_data, and per row that waited for its customer or its day (line_no below 0).
--- Reads: raw.order_data, audit.waiting_rows, audit.sources, staging.customers, core.customers, core.forgotten_customers
+-- Reads: raw.order_data, audit.waiting_rows, audit.sources, staging.customers; core: customers, orders, forgotten ones
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.orders;
@@ -126,11 +126,20 @@ SELECT
             THEN judged.reason
         WHEN delivered.customer_id IS NULL AND kept.customer_id IS NULL
             THEN 'customer_id waits: its customer has not arrived'
-    END AS reason
+    END AS reason,
+    -- Of a snapshot most lines say what core knows: it need not look for them again.
+    coalesce(
+        same.customer_id = judged.customer_id
+        AND same.order_date = judged.order_date
+        AND (same.product = judged.product OR (same.product IS NULL AND judged.product IS NULL))
+        AND same.price = judged.price,
+        false
+    ) AS is_kept
 FROM judged
 LEFT JOIN staging.customers AS delivered
     ON judged.customer_id = delivered.customer_id AND delivered.reason IS NULL
-LEFT JOIN core.customers AS kept ON judged.customer_id = kept.customer_id;
+LEFT JOIN core.customers AS kept ON judged.customer_id = kept.customer_id
+LEFT JOIN core.orders AS same ON judged.order_id = same.order_id;
 
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
 SET LOCAL enable_hashagg = off;

@@ -1,6 +1,6 @@
 -- staging.payments: every line of this delivery's payments, typed where it can be, with its verdict.
 -- Grain: one row per line of payment_data, and per row that waited for its order or its day (line_no below 0).
--- Reads: raw.payment_data, audit.waiting_rows, audit.sources, staging.orders, core.orders, core.forgotten_customers
+-- Reads: raw.payment_data, audit.waiting_rows, audit.sources, staging.orders; core: orders, payments, forgotten ones
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.payments;
@@ -129,7 +129,15 @@ SELECT
         WHEN moving.order_id IS NOT NULL
             THEN 'order_id waits: its order waits to move to this customer'
         ELSE 'customer_id disagrees: the order belongs to another customer'
-    END AS reason
+    END AS reason,
+    -- Of a snapshot most lines say what core knows: it need not look for them again.
+    coalesce(
+        same.customer_id = judged.customer_id
+        AND same.order_id = judged.order_id
+        AND same.payment_date = judged.payment_date
+        AND same.amount = judged.amount,
+        false
+    ) AS is_kept
 FROM judged
 LEFT JOIN staging.orders AS delivered
     ON judged.order_id = delivered.order_id AND delivered.reason IS NULL
@@ -138,7 +146,8 @@ LEFT JOIN staging.orders AS moving
     ON
         judged.order_id = moving.order_id
         AND judged.customer_id = moving.customer_id
-        AND moving.reason LIKE '% waits:%';
+        AND moving.reason LIKE '% waits:%'
+LEFT JOIN core.payments AS same ON judged.payment_id = same.payment_id;
 
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
 SET LOCAL enable_hashagg = off;
