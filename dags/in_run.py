@@ -13,12 +13,13 @@ from sql_files import SQL, fingerprint
 CONN_ID = "warehouse"
 FAIL = RetryAction.FAIL
 
-# A lost connection, a lock or statement time-out, a full disk or a deadlock can pass; a false claim,
-# a SQL error or a bad file is the same at the next try.
+# A lost connection, a lock or statement time-out, a full disk, a deadlock or a server that is not the primary (yet, or
+# any more) can pass; a false claim, a SQL error or a bad file is the same at the next try.
 RETRY_WHAT_CAN_PASS = ExceptionRetryPolicy(
     rules=[
         RetryRule(exception=["psycopg.errors.ProgramLimitExceeded", "psycopg.errors.TooManyColumns"], action=FAIL),
         RetryRule(exception="psycopg.OperationalError", action=RetryAction.RETRY),
+        RetryRule(exception="psycopg.errors.ReadOnlySqlTransaction", action=RetryAction.RETRY),
         RetryRule(exception=["builtins.FileNotFoundError", "builtins.PermissionError"], action=FAIL),
         RetryRule(exception="builtins.OSError", action=RetryAction.RETRY),
     ],

@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import psycopg
 import server
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
 sys.path.append(str(server.ROOT / "dags"))
@@ -44,8 +45,9 @@ def in_full(url: str) -> str:
     user, password, host, port, dbname = (
         quote(parts.pop(name, ""), safe="") for name in ("user", "password", "host", "port", "dbname")
     )
-    if host.startswith("%2F"):
-        parts["host"], parts["port"], host, port = unquote(host), port or "5432", "", ""
+    if host.startswith("%2F") or "%2C" in host:
+        # A socket's folder, or several hosts: for Airflow a port before the / is one number.
+        parts["host"], parts["port"], host, port = unquote(host), unquote(port) or "5432", "", ""
     login = f"{user}:{password}@" if password else f"{user}@" if user else ""
     query = f"?{urlencode(parts)}" if parts else ""
     return f"postgresql://{login}{host}{':' + port if port else ''}/{dbname}{query}"
@@ -174,7 +176,10 @@ def migrate(url: str, admin_url: str | None = None) -> None:
             raise SystemExit(
                 f"make migrate: PostgreSQL 18 or later is needed; this is {connection.info.server_version}"
             )
-        apply_migrations(url, connection.pgconn.ssl_in_use)
+        # Of several hosts the one that was found fit: dbmate takes no more than one port, and knows no keepalives.
+        found: dict[str, Any] = {"host": connection.info.host, "port": connection.info.port}
+        known = {name: value for name, value in conninfo_to_dict(url).items() if not name.startswith("keepalives")}
+        apply_migrations(in_full(make_conninfo(**(known | found))), connection.pgconn.ssl_in_use)
         check_migrations(connection)
         apply_definitions(connection)
 

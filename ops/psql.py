@@ -7,14 +7,7 @@ import migrate
 import psycopg
 import server
 from psycopg.conninfo import conninfo_to_dict
-
-VARIABLES = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-}
+from psycopg.pq import Conninfo
 
 if __name__ == "__main__":
     url, _ = migrate.warehouse()
@@ -27,7 +20,7 @@ if __name__ == "__main__":
     own = shutil.which("psql") if "DATABASE_URL" in os.environ else None
     program = own or str(server.wheel_folder() / "pginstall" / "bin" / "psql")
     # By the environment: a password must not show in the process list.
-    for name, value in conninfo_to_dict(url).items():
-        os.environ[VARIABLES.get(name, f"PG{name.upper()}")] = str(value)
+    variables = {option.keyword.decode(): (option.envvar or b"").decode() for option in Conninfo.get_defaults()}
+    os.environ |= {variables[name]: str(value) for name, value in conninfo_to_dict(url).items() if variables[name]}
     reads_input = [] if os.isatty(0) else ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
     os.execv(program, ["psql", "--set=ON_ERROR_STOP=1", *reads_input])  # noqa: S606 - no shell

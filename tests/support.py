@@ -145,10 +145,14 @@ def distributed(program: str, folder: Path, package: str = "") -> tuple[str, dic
         return found, {}
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         pytest.skip(f"there is no {program} here, and no apt to have it by")
-    (folder / "partial").mkdir(exist_ok=True)
-    options = ["-o", "Debug::NoLocking=true", "-o", f"Dir::Cache::archives={folder}"]
-    wanted = ["--download-only", "--no-install-recommends", "--yes", package]
-    subprocess.run([shutil.which("apt-get"), "install", *options, *wanted], capture_output=True, check=False)
+    # Its own list of packages: the machine's may be old, or not there yet.
+    lists = folder / "lists"
+    for needed in (folder / "partial", lists / "partial"):
+        needed.mkdir(parents=True, exist_ok=True)
+    places = {"Dir::Cache": folder, "Dir::Cache::archives": folder, "Dir::State::lists": lists}
+    options = ["--option=Debug::NoLocking=true", *(f"--option={place}={path}" for place, path in places.items())]
+    for command in (["update"], ["install", "--download-only", "--no-install-recommends", "--yes", package]):
+        subprocess.run([shutil.which("apt-get"), *options, *command], capture_output=True, check=False)
     for archive in folder.glob("*.deb"):
         subprocess.run([shutil.which("dpkg"), "-x", archive, folder], check=True)
         archive.unlink()

@@ -361,6 +361,7 @@ CAN_PASS = {
     "QueryCanceled": error_of("SET statement_timeout = '10ms'", "SELECT pg_sleep(5)"),
     "AdminShutdown": error_of("SELECT pg_terminate_backend(pg_backend_pid())"),
     "OperationalError": unreachable,
+    "ReadOnlySqlTransaction": error_of("SET transaction_read_only = on", "SELECT audit.enter_run('night')"),
 }
 CANNOT_PASS = {
     "SyntaxError": error_of("SELEKT 1"),

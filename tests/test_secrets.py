@@ -233,7 +233,8 @@ def test_a_url_with_a_bare_sign_in_its_password_is_refused_and_not_repeated(sign
         ("postgresql://a:S3:c#r?@h/w", "postgresql://a:S3%3Ac%23r%3F@h/w"),
         ("host=h port=5 user=a password='p @/%' dbname=w", "postgresql://a:p%20%40%2F%25@h:5/w"),
         ("postgresql://a@/w?host=/run", "postgresql://a@/w?host=%2Frun&port=5432"),
-        ("postgresql://h1:5,h2:6/w", "postgresql://h1%2Ch2:5%2C6/w"),
+        ("postgresql://h1:5,h2:6/w", "postgresql:///w?host=h1%2Ch2&port=5%2C6"),
+        ("postgresql://a@h1,h2/w?sslmode=require", "postgresql://a@/w?sslmode=require&host=h1%2Ch2&port=%2C"),
     ],
 )
 def test_a_url_that_is_one_is_taken(url: str, full: str) -> None:
