@@ -22,7 +22,7 @@ test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: jus
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
 faults: $(DEV) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
-	@$(VENV)/bin/python -m pytest -q -m '' --numprocesses=auto --maxprocesses=4 tests/test_faults.py
+	@$(VENV)/bin/python -m pytest -q -m '' --numprocesses=auto --maxprocesses=4 tests/test_faults.py tests/test_failover.py
 
 fuzz: $(DEV) ## run 10,000 generated deliveries through the pipeline, on every core (SEED=<1 to 10>: 1,000 of them)
 	@printf '%s\n' $(or $(SEED),1 2 3 4 5 6 7 8 9 10) | xargs -P $$(getconf _NPROCESSORS_ONLN) -I '{}' \
