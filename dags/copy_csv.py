@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseOperator, ObjectStoragePath
+from airflow.sdk.exceptions import AirflowRescheduleException
 from csv_records import MOST_BYTES, Splitter, python_encoding
 from in_run import CONN_ID, attempt_of, in_plain_words
 from psycopg import sql
@@ -36,6 +37,10 @@ WHOLE_OR_NOT = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "JOHAB", "GB1803
 
 class BadFileError(Exception):
     """A file that cannot be loaded; the message names the file and says what is wrong."""
+
+
+class MissingFileError(BadFileError):
+    """A file that is not there, or not yet."""
 
 
 class FileChangedError(OSError):
@@ -114,17 +119,17 @@ def sha256_of(path: ObjectStoragePath) -> str:
 def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     """Return the source's file, plain or gzipped, or its parts in order of name.
 
-    Raises BadFileError when there is none, when one is there twice (plain and gzipped, whole and in parts), or when a
-    name may or may not be meant, as that of an old copy.
+    Raises MissingFileError when there is none, BadFileError when one is there twice (plain and gzipped, whole and in
+    parts), or when a name may or may not be meant, as that of an old copy.
     """
     place = ObjectStoragePath(folder)
     if not place.is_dir():
-        raise BadFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source")
+        raise MissingFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source")
     likely = re.compile(re.escape(source) + r"(?!\.csv\..+\.csv).*\.csv(\.gz|\.zip)?", re.DOTALL | re.IGNORECASE)
     numbered = re.compile(re.escape(source) + r"[-_.](part[-_.]?)?\d+([-_.]\d+)*\.csv(\.gz)?", re.ASCII)
     found = sorted((path for path in place.iterdir() if likely.fullmatch(path.name)), key=in_order)
     if not found:
-        raise BadFileError(f"{source}.csv is missing in {folder}")
+        raise MissingFileError(f"{source}.csv is missing in {folder}")
     names = [path.name for path in found]
     parts = [name for name in names if name not in (f"{source}.csv", f"{source}.csv.gz")]
     if odd := [name for name in parts if not numbered.fullmatch(name)]:
@@ -377,8 +382,9 @@ class CopyCsvOperator(BaseOperator):
     :param folder: a local folder or the URL of an object store's; `{as_of}` stands for the run's day.
 
     What the file must look like comes from audit.sources. Memory is constant. A file that is missing, empty
-    or without its header raises, and nothing is changed. A file in which COPY refuses a line is read a second
-    time, record by record: its broken lines go to audit.rejected_rows, the others to raw.
+    or without its header raises, and nothing is changed; a run of the schedule waits for a missing one until the hour
+    that audit.sources gives it, and holds neither a worker nor a lock meanwhile. A file in which COPY refuses a line is
+    read a second time, record by record: its broken lines go to audit.rejected_rows, the others to raw.
     """
 
     template_fields = ("folder",)
@@ -390,7 +396,10 @@ class CopyCsvOperator(BaseOperator):
         self.folder = folder
 
     def execute(self, context: Any) -> None:
-        """Load the files; raise BadFileError for what is wrong with them, psycopg.Error for the database."""
+        """Load the files; raise BadFileError for what is wrong with them, psycopg.Error for the database.
+
+        Raises AirflowRescheduleException, which no retry and no failure follows, while a missing file is waited for.
+        """
         try:
             with PostgresHook(CONN_ID, enable_log_db_messages=True).get_conn() as connection:
                 self.load(connection, context["run_id"], attempt_of(context))
@@ -407,10 +416,14 @@ class CopyCsvOperator(BaseOperator):
         as_of, columns, encoding, delimiter = connection.execute(
             "SELECT as_of, columns, encoding, delimiter FROM audit.open_load(%s)", [self.source]
         ).fetchone()
+        folder = self.folder.replace("{as_of}", as_of.isoformat())
+        try:
+            paths = find_files(folder, self.source)
+        except MissingFileError as missing:
+            self.wait_for(missing, connection)
+            raise
         delivery = Delivery(connection, self.source, columns, encoding, delimiter, self.log)
         delivery.make_table()
-        folder = self.folder.replace("{as_of}", as_of.isoformat())
-        paths = find_files(folder, self.source)
         total, next_line_no = 0, 2
         if (run_no := self.same_as(connection, folder)) is not None:
             self.log.info("%s is what run_no %s has loaded: not loaded again", self.source, run_no)
@@ -420,6 +433,18 @@ class CopyCsvOperator(BaseOperator):
             loaded, lines = delivery.add(path, next_line_no)
             total, next_line_no = total + loaded, next_line_no + lines
         connection.execute("SELECT audit.leave_run(%s, %s)", [self.task_id, total])
+
+    def wait_for(self, missing: MissingFileError, connection: Any) -> None:
+        """Raise AirflowRescheduleException if the file may still come, MissingFileError with the hour if it has passed.
+
+        Returns where the run does not wait (audit.wait_for).
+        """
+        asked = connection.execute("SELECT until, next_look FROM audit.wait_for(%s)", [self.source])
+        for until, next_look in asked.fetchall():
+            if next_look is None:
+                raise MissingFileError(f"{missing}; {self.source}.csv was waited for until {until}") from None
+            self.log.info("%s; %s.csv is waited for until %s", missing, self.source, until)
+            raise AirflowRescheduleException(next_look)  # type: ignore[no-untyped-call]
 
     def same_as(self, connection: Any, folder: str) -> int | None:
         """Return the run_no whose delivery the folder's files are, of every source, where none need be loaded again."""

@@ -43,6 +43,15 @@ def open_run(shared_warehouse: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return shared_warehouse
 
 
+def missing_file(folder: Path, run_id: str) -> str:
+    """What is said of a file that is not there, and is not waited for."""
+    from copy_csv import MissingFileError
+
+    with pytest.raises(MissingFileError) as failed:
+        load(folder, run_id=run_id)
+    return str(failed.value).replace("file://", "")
+
+
 def load(folder: Path | str, source: str = "payment_data", run_id: str = "night") -> None:
     from copy_csv import CopyCsvOperator
 
@@ -353,6 +362,85 @@ def test_a_missing_folder_is_refused_and_not_made(open_run: str, tmp_path: Path)
         == f"{tmp_path}/nowhere is no folder: look at DATA, or at the Airflow Variable ltv_source"
     )
     assert not (tmp_path / "nowhere").exists()
+
+
+# A file that is late. The hour is so many seconds from now.
+
+
+def begin_due(url: str, run_id: str, seconds: int) -> None:
+    """Begin the run of a night whose hour comes so many seconds from now."""
+    begin(url, "2026-01-31", run_id)
+    midnight = "'2026-02-01'::timestamp AT TIME ZONE 'Africa/Kigali'"
+    execute(
+        url,
+        f"UPDATE audit.sources SET wait_until = clock_timestamp() - {midnight} + make_interval(secs => %s)",
+        [seconds],
+    )
+
+
+def next_look(url: str, folder: Path) -> float:
+    """In how many seconds the operator wants to be called again."""
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    with pytest.raises(AirflowRescheduleException) as waiting:
+        load(folder, run_id="scheduled__night")
+    (now,) = fetch(url, "SELECT clock_timestamp()")[0]
+    return (waiting.value.reschedule_date - now).total_seconds()
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(3600, 60), (30, 30)], ids=["in a minute", "at the hour"])
+@pytest.mark.parametrize("folder", [".", "2026-01-31"], ids=["file", "folder"])
+def test_a_late_file_is_waited_for_without_holding_anything(
+    folder: str, seconds: int, most: int, open_run: str, tmp_path: Path
+) -> None:
+    begin_due(open_run, "scheduled__night", seconds)
+    assert most - 20 < next_look(open_run, tmp_path / folder) <= most
+    assert fetch(open_run, "SELECT state, reason FROM audit.runs WHERE dag_run_id = 'scheduled__night'") == [
+        ("open", None)
+    ]
+    held = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert fetch(open_run, held) == []
+    write(tmp_path / "payment_data.csv", HEADER + ROWS)
+    load(tmp_path, run_id="scheduled__night")
+    assert loaded(open_run) == LOADED
+
+
+@pytest.mark.parametrize("folder", [".", "2026-01-31"], ids=["file", "folder"])
+def test_a_file_that_has_not_come_by_its_hour_fails(folder: str, open_run: str, tmp_path: Path) -> None:
+    begin_due(open_run, "scheduled__night", -1)
+    (hour,) = fetch(open_run, "SELECT to_char(now() AT TIME ZONE 'Africa/Kigali', 'YYYY-MM-DD HH24:')")[0]
+    missing = {
+        ".": f"payment_data.csv is missing in {tmp_path}",
+        "2026-01-31": f"{tmp_path}/2026-01-31 is no folder: look at DATA, or at the Airflow Variable ltv_source",
+    }
+    said = missing_file(tmp_path / folder, "scheduled__night")
+    assert said.startswith(f"{missing[folder]}; payment_data.csv was waited for until {hour[:10]} "), said
+    assert said.endswith(" (Africa/Kigali)")
+
+
+@pytest.mark.parametrize("run_id", ["manual__2026-02-01", "backfill__2026-02-01", "night again", "scheduled_"])
+def test_a_run_that_the_schedule_has_not_made_waits_for_nothing(run_id: str, open_run: str, tmp_path: Path) -> None:
+    begin_due(open_run, run_id, 3600)
+    assert missing_file(tmp_path, run_id) == f"payment_data.csv is missing in {tmp_path}"
+
+
+def test_what_is_wrong_with_a_file_that_is_there_does_not_pass_by_waiting(open_run: str, tmp_path: Path) -> None:
+    begin_due(open_run, "scheduled__night", 3600)
+    write(tmp_path / "payment_data.csv", "")
+    with pytest.raises(Exception, match=r"^payment_data.csv is empty$"):
+        load(tmp_path, run_id="scheduled__night")
+
+
+def test_the_hour_is_half_past_five_unless_declared_otherwise(open_run: str) -> None:
+    begin(open_run, "2026-01-31", "scheduled__night")
+    execute(open_run, "UPDATE audit.sources SET wait_until = '1 day 02:00' WHERE source = 'order_data'")
+    assert fetch(
+        open_run, "SELECT source, until, next_look FROM audit.sources CROSS JOIN audit.wait_for(source) ORDER BY source"
+    ) == [
+        ("customer_data", "2026-02-01 05:30 (Africa/Kigali)", None),
+        ("order_data", "2026-02-02 02:00 (Africa/Kigali)", None),
+        ("payment_data", "2026-02-01 05:30 (Africa/Kigali)", None),
+    ]
 
 
 GOOD = "7,70,700,2025-01-07,7.00\n"

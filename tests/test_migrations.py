@@ -174,7 +174,11 @@ def test_a_correction_that_waits_is_one_after_the_migration_too(
     url = migrated_before("0012", new_database, tmp_path, monkeypatch)
     with psycopg.connect(url) as connection:
         connection.execute("INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('one', '2026-01-01', '')")
-        connection.execute((SQL / "definitions" / "sources.sql").read_text())
+        connection.execute(
+            """INSERT INTO audit.sources VALUES (
+                'order_data', 'orders', '{order_id}', 'delta', 'UTF8', ',', '{}', 1, 1, 1, 1
+            )"""
+        )
         connection.execute(
             """INSERT INTO audit.rejected_rows (
                 source, file, line_no, fields, reason, first_run_no, last_run_no, closed_by

@@ -184,3 +184,21 @@ def test_a_file_that_is_missing_is_said_by_its_own_task(url: str, tmp_path: Path
             if task.task_id in ("raw.customer_data", "raw.order_data"):
                 commit_task(connection, task, tmp_path, "2")
     assert {source: run_no for source, *_, run_no in fetch(url, LOADED)} == dict.fromkeys(list(COLUMNS)[:2])
+
+
+def test_a_late_file_is_loaded_where_the_others_were(url: str, tmp_path: Path) -> None:
+    run_pipeline(url, deliver(tmp_path, **GOOD), "2026-01-01", "1")
+    late = (tmp_path / "order_data.csv").rename(tmp_path / "late")
+    begin(url, "2026-01-02", "2")
+    on_time = ("raw.customer_data", "raw.payment_data")
+    with psycopg.connect(url) as connection:
+        for task in tasks():
+            if task.task_id in on_time:
+                commit_task(connection, task, tmp_path, "2")
+        late.rename(tmp_path / "order_data.csv")
+        for task in tasks():
+            if task.task_id not in ("begin", *on_time):
+                commit_task(connection, task, tmp_path, "2")
+    # Alone it would be the last delivery's, and staging would refuse half of one.
+    assert same_as(url) == {None}
+    assert fetch(url, "SELECT state FROM audit.runs ORDER BY run_no") == [("published",), ("published",)]

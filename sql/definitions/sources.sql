@@ -17,7 +17,8 @@ USING (
         10000 AS max_rejects,
         0.05 AS max_waiting_share,
         0.10 AS max_volume_fall,
-        0.50 AS max_total_change
+        0.50 AS max_total_change,
+        interval '05:30' AS wait_until
     FROM (
         VALUES
         (
@@ -48,7 +49,8 @@ WHEN MATCHED THEN
             max_rejects = listed.max_rejects,
             max_waiting_share = listed.max_waiting_share,
             max_volume_fall = listed.max_volume_fall,
-            max_total_change = listed.max_total_change
+            max_total_change = listed.max_total_change,
+            wait_until = listed.wait_until
 WHEN NOT MATCHED THEN INSERT (
     source,
     entity,
@@ -61,7 +63,8 @@ WHEN NOT MATCHED THEN INSERT (
     max_rejects,
     max_waiting_share,
     max_volume_fall,
-    max_total_change
+    max_total_change,
+    wait_until
 ) VALUES (
     listed.source,
     listed.entity,
@@ -74,5 +77,6 @@ WHEN NOT MATCHED THEN INSERT (
     listed.max_rejects,
     listed.max_waiting_share,
     listed.max_volume_fall,
-    listed.max_total_change
+    listed.max_total_change,
+    listed.wait_until
 );

@@ -34,6 +34,10 @@ AS $$
         AND delivered.files = same_delivery.files
         AND delivered.bytes = same_delivery.bytes
         AND delivered.sha256 = coalesce(same_delivery.sha256, delivered.sha256)
+        -- Another file of this delivery was loaded while this one was late: half of a delivery is not skipped.
+        AND NOT EXISTS (
+            SELECT FROM audit.loads WHERE loads.run_no = runs.run_no AND loads.same_as_run_no IS NULL
+        )
         -- An earlier try of this run may have brought something else into core.
         AND NOT EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no)
         -- What somebody has signed for once is asked again.
