@@ -11,6 +11,7 @@ A failed check has written what it saw to `audit.check_results`.
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, Param, TaskGroup, chain_linear
+from alerts import tell_of_refusal, tell_of_run
 from copy_csv import CopyCsvOperator
 from in_run import CONN_ID, RETRY_WHAT_CAN_PASS, CheckSqlOperator, RunSqlOperator, RunStateOperator, fail_run
 from sql_files import ROOT, SQL, deployed_fingerprint, fingerprint, header
@@ -57,7 +58,8 @@ with DAG(
     schedule=CronTriggerTimetable("30 2 * * *", timezone="Africa/Kigali"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    on_failure_callback=fail_run,
+    on_failure_callback=[fail_run, tell_of_run],
+    on_success_callback=tell_of_run,
     max_active_runs=1,
     template_searchpath=str(SQL),
     params={"as_of": Param(None, type=["null", "string"], format="date", description="The day to look back from")},
@@ -91,6 +93,7 @@ with DAG(
         },
         # The attempt: every other task belongs to this begin of the run and works in no later one.
         do_xcom_push=True,
+        on_failure_callback=[fail_run, tell_of_refusal],
         doc_md="Opens the run in audit.runs, or says in a sentence why it must not run.",
     )
     end = RunStateOperator(

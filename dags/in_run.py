@@ -11,6 +11,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from sql_files import SQL, fingerprint
 
 CONN_ID = "warehouse"
+NO_WORD = "its process ended without a word"
 FAIL = RetryAction.FAIL
 
 # A lost connection, a lock or statement time-out, a full disk, a deadlock or a server that is not the primary (yet, or
@@ -56,6 +57,11 @@ def attempt_of(context: Any) -> int | None:
     return ti.xcom_pull(task_ids="begin") if ti else None
 
 
+def due(context: Any) -> Any:
+    """Return when the DAG run was due: by the schedule, or, where somebody has started it, then."""
+    return context["dag_run"].logical_date or context["dag_run"].run_after
+
+
 def fail_run(context: Any) -> None:
     """Mark the run failed in audit.runs, with its reason.
 
@@ -66,7 +72,7 @@ def fail_run(context: Any) -> None:
     if (attempt := attempt_of(context)) is None:
         return
     task_id = context["ti"].task_id if context.get("ti") else "a task"
-    error = str(context.get("exception") or "its process ended without a word")
+    error = str(context.get("exception") or NO_WORD)
     with PostgresHook(CONN_ID).get_conn() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT audit.fail_run(%s, %s, %s, %s)", [context["run_id"], task_id, error, attempt])
 

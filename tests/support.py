@@ -130,6 +130,7 @@ def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
 
 
 def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

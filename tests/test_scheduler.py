@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ import server
 import ui
 from conftest import ROOT, database_url, janitor
 from pipeline import run_pipeline
+from receivers import SECRET_PATH, Receivers, connections, listening
 from sql_files import SQL
 from support import (
     AIRFLOW,
@@ -45,6 +47,8 @@ class Airflow:
     warehouse: str
     metadata: str
     deliveries: Path
+    settings: dict[str, str]
+    receivers: Receivers
 
     def start(self, run_id: str | None = None, **conf: object) -> httpx.Response:
         named = {"dag_run_id": run_id} if run_id else {}
@@ -99,7 +103,11 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
     address = f"http://127.0.0.1:{free_port()}"
     # SQLite lets one write at a time; a backfill that is refused for that is taken back beneath the scheduler.
     metadata = database_url(cluster, "ltv_airflow", admin=True)
-    with warehouse_of(cluster, template, "ltv_scheduler") as url, janitor(cluster, "ltv_airflow"):
+    with (
+        listening() as receivers,
+        warehouse_of(cluster, template, "ltv_scheduler") as url,
+        janitor(cluster, "ltv_airflow"),
+    ):
         settings = airflow_settings(home, url) | {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata.replace("postgresql:", "postgresql+psycopg2:"),
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -111,6 +119,9 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
             "AIRFLOW_VAR_LTV_SOURCE": f"{deliveries}/{{as_of}}/",
             # The daily run would start at once, and be the one that runs.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+            # Mails arrive; the other receiver is down.
+            **connections(1, 1),
+            "AIRFLOW_CONN_ALERTS_SMTP": receivers.connections["AIRFLOW_CONN_ALERTS_SMTP"],
         }
         subprocess.run([AIRFLOW, "db", "migrate"], env=settings, capture_output=True, check=True)
         processes: list[subprocess.Popen] = []
@@ -133,7 +144,7 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
                 login = client.post("/auth/token", json={"username": "admin", "password": passwords["admin"]})
                 client.headers["Authorization"] = f"Bearer {login.raise_for_status().json()['access_token']}"
                 wait_for("the DAG", lambda: client.get("/api/v2/dags/customer_ltv").is_success, processes)
-                airflow = Airflow(client, home, url, metadata, deliveries)
+                airflow = Airflow(client, home, url, metadata, deliveries, settings, receivers)
                 airflow.processes = processes
                 yield airflow
         finally:
@@ -304,6 +315,148 @@ def test_a_task_killed_at_its_last_try_leaves_a_failed_run_that_says_so(airflow:
     assert wait_for("the end of the run", ended, airflow.processes) == [
         ("failed", "raw.order_data: its process ended without a word")
     ]
+
+
+# Nights that the schedule has made, though it is off: each is made as the scheduler makes it.
+
+MAKE_A_NIGHT = """
+import sys
+from airflow.models.dag import DagModel
+from airflow.models.dagbag import DBDagBag
+from airflow.timetables.base import DataInterval
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+import pendulum
+
+due = pendulum.parse(sys.argv[1])
+with create_session() as session:
+    dag = DBDagBag().get_latest_version_of_dag("customer_ltv", session=session)
+    run = dag.create_dagrun(
+        run_id=DagRunType.SCHEDULED.generate_run_id(suffix=due.isoformat()),
+        logical_date=due,
+        data_interval=DataInterval(due, due),
+        run_after=due,
+        run_type=DagRunType.SCHEDULED,
+        triggered_by=DagRunTriggeredByType.TIMETABLE,
+        state=DagRunState.QUEUED,
+        session=session,
+    )
+    print(run.run_id)
+"""
+
+
+def make_a_night(airflow: Airflow, as_of: str, *, seconds: int) -> str:
+    """Have the scheduler run the night after a day, whose files are waited for so many seconds from now."""
+    due = date.fromisoformat(as_of) + timedelta(days=1)
+    execute(
+        airflow.warehouse,
+        """UPDATE audit.sources
+        SET wait_until = clock_timestamp() - %s::timestamp AT TIME ZONE 'Africa/Kigali' + make_interval(secs => %s)""",
+        [due, seconds],
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", MAKE_A_NIGHT, f"{due}T00:30:00+00:00"],
+        env=airflow.settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    return made.stdout.split()[-1]
+
+
+def deliver_without_orders(folder: Path) -> None:
+    deliver(folder, customer_data=[customer(1)], payment_data=[[1, 1, 1, "2025-03-10", "100"]])
+
+
+@pytest.mark.usefixtures("green_run")
+def test_a_late_file_is_waited_for_and_published(airflow: Airflow) -> None:
+    as_of = "2026-02-01"
+    open_limits(airflow.warehouse)
+    folder = airflow.deliveries / as_of
+    deliver_without_orders(folder)
+    run_id = make_a_night(airflow, as_of, seconds=3600)
+
+    def task_is(state: str) -> dict | None:
+        return airflow.task(run_id, "raw.order_data", state)
+
+    wait_for("the wait", lambda: task_is("up_for_reschedule"), airflow.processes)
+    wait_for("the others", lambda: airflow.task(run_id, "raw.payment_data", "success"), airflow.processes)
+    assert fetch(airflow.warehouse, "SELECT state, reason FROM audit.runs WHERE dag_run_id = %s", [run_id]) == [
+        ("open", None)
+    ]
+    # No transaction, so no lock either, and no connection.
+    others = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    wait_for("the end of their connections", lambda: not fetch(airflow.warehouse, others), airflow.processes, 30)
+    deliver(folder, order_data=[[1, 1, "2025-03-09", "Phone", "100"]])
+    # It would look again in a minute.
+    execute(airflow.metadata, "UPDATE task_reschedule SET reschedule_date = now()")
+    assert wait_for("the file", lambda: task_is("success"), airflow.processes)["try_number"] == 1
+
+    def published() -> list:
+        return fetch(
+            airflow.warehouse,
+            "SELECT as_of::text, reason FROM audit.runs WHERE dag_run_id = %s AND state = 'published'",
+            [run_id],
+        )
+
+    assert wait_for("the publish", published, airflow.processes) == [(as_of, None)]
+    said = f"order_data.csv is missing in file://{folder}/; order_data.csv is waited for until "
+    assert said.replace("file://", "") in airflow.log_of(run_id, "raw.order_data").replace("file://", "")
+
+
+@pytest.mark.usefixtures("green_run")
+def test_a_file_that_never_comes_fails_the_night_at_its_hour(airflow: Airflow) -> None:
+    as_of = "2026-02-02"
+    folder = airflow.deliveries / as_of
+    deliver_without_orders(folder)
+    airflow.receivers.mails.clear()
+    run_id = make_a_night(airflow, as_of, seconds=20)
+    ((hour,),) = fetch(
+        airflow.warehouse,
+        """SELECT to_char(('2026-02-03'::timestamp + wait_until), 'YYYY-MM-DD HH24:MI')
+        FROM audit.sources WHERE source = 'order_data'""",
+    )
+    failed = wait_for("the hour", lambda: airflow.task(run_id, "raw.order_data", "failed"), airflow.processes)
+    assert failed["try_number"] == 1
+    ((state, reason),) = fetch(
+        airflow.warehouse, "SELECT state, reason FROM audit.runs WHERE dag_run_id = %s", [run_id]
+    )
+    sentence = (
+        f"raw.order_data: order_data.csv is missing in {folder}/; "
+        f"order_data.csv was waited for until {hour} (Africa/Kigali)"
+    )
+    assert (state, reason.replace("file://", "")) == ("failed", sentence)
+    # It was waited for, and not only failed.
+    assert "order_data.csv is waited for until" in airflow.log_of(run_id, "raw.order_data")
+    wait_for("the mail", lambda: airflow.receivers.mails, airflow.processes)
+    ((_, mail),) = airflow.receivers.mails
+    assert mail["Subject"] == "customer_ltv: failed, as of 2026-02-02"
+    assert f"order_data.csv was waited for until {hour} (Africa/Kigali)" in mail.get_body().get_content()
+
+
+@pytest.mark.usefixtures("green_run")
+def test_the_watch_is_red_and_tells_it_when_yesterday_is_not_published(airflow: Airflow) -> None:
+    airflow.receivers.mails.clear()
+    runs = "/api/v2/dags/customer_ltv_watch/dagRuns"
+    run_id = airflow.client.post(runs, json={"logical_date": None}).raise_for_status().json()["dag_run_id"]
+
+    def ended() -> str | None:
+        state = airflow.client.get(f"{runs}/{run_id}").raise_for_status().json()["state"]
+        return state if state in ("success", "failed") else None
+
+    assert wait_for("the watch", ended, airflow.processes) == "failed"
+    ((_, mail),) = airflow.receivers.mails
+    assert re.fullmatch(r"customer_ltv: late, \d{4}-\d\d-\d\d is not published", mail["Subject"])
+
+
+@pytest.mark.usefixtures("green_run")
+def test_a_receiver_that_is_down_is_said_without_its_secret(airflow: Airflow) -> None:
+    logs = [path for path in airflow.home.rglob("*") if path.suffix in (".log", ".out") and path.is_file()]
+    texts = [path.read_text(errors="replace") for path in logs]
+    assert any("This alert was not sent by alerts_webhook" in text for text in texts)
+    assert not any(SECRET_PATH in text or SECRET_PATH.rpartition("/")[2] in text for text in texts)
 
 
 # The days of three folders, with what lies in them.
