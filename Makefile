@@ -10,16 +10,19 @@ export DATA AS_OF UI_PORT N TIMES PARTS
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test faults fuzz bench lint format psql ui doctor migrate stop clean secrets
+.PHONY: help run test test-compose faults fuzz bench lint format psql ui doctor migrate stop clean secrets
 
 help: ## show these lines
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
 	@$(VENV)/bin/python ops/run.py
 
 test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
+
+test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors, and kill parts of it (Debian, as root)
+	@$(VENV)/bin/python -m pytest -q -s -m compose tests/test_compose.py
 
 faults: $(DEV) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
 	@$(VENV)/bin/python -m pytest -q -m '' --numprocesses=auto --maxprocesses=4 tests/test_faults.py tests/test_failover.py
@@ -31,12 +34,13 @@ fuzz: $(DEV) ## run 10,000 generated deliveries through the pipeline, on every c
 bench: $(RUN) $(BENCH) ## measure the pipeline against COPY, other tools and itself (N=<orders> TIMES=3 PARTS="loads growth …")
 	@$(VENV)/bin/python bench/bench.py
 
-lint: $(DEV) ## check SQL, Python, types, migrations and the compose file
+lint: $(DEV) ## check SQL, Python, types, migrations, the compose file and the Dockerfile
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/sqlfluff lint --processes 0 sql tests
 	@$(VENV)/bin/squawk sql/migrations/*.sql
-	@$(VENV)/bin/docker-compose config --quiet --no-interpolate
+	@$(VENV)/bin/docker-compose --profile '*' config --quiet --no-interpolate
+	@$(VENV)/bin/hadolint Dockerfile tests/stand_ins/*/Dockerfile
 
 format: $(DEV) ## put SQL and Python into the project's style
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
@@ -88,12 +92,5 @@ $(BENCH): requirements/bench.txt $(VENV)/bin/uv
 	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bench/bin/python --require-hashes --requirement requirements/bench.txt
 	@cp $< $@
 
-secrets: .env ## write .env: random passwords for docker compose (one that is there stays)
-.env:
-	@$(PYTHON) -c 'import os, secrets; \
-	names = "POSTGRES_PASSWORD AIRFLOW_DB_PASSWORD LTV_PIPELINE_PASSWORD AIRFLOW_ADMIN_PASSWORD AIRFLOW_SECRET_KEY".split(); \
-	values = {name: secrets.token_urlsafe(24) for name in names}; \
-	values |= {"AIRFLOW_JWT_SECRET": secrets.token_urlsafe(64), "AIRFLOW_FERNET_KEY": secrets.token_urlsafe(32) + "="}; \
-	file = os.open("$@", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600); \
-	os.write(file, "".join(f"{name}={value}\n" for name, value in values.items()).encode())'
-	@echo 'Wrote $@; the web page opens with admin and the AIRFLOW_ADMIN_PASSWORD in it.'
+secrets: ## write .env: random passwords for docker compose (one that is there stays)
+	@$(PYTHON) ops/env_file.py
