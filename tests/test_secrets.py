@@ -243,7 +243,6 @@ def test_a_url_that_is_one_is_taken(url: str, full: str) -> None:
 
 # What looks like one and is none; whoever adds another has looked at it.
 NO_SECRETS = {
-    "PASSWORDS_FILE: /opt/airflow",
     "PASSWORD :'password",
     "postgresql://user:password@",
     'password": "PGPASSWORD',
