@@ -49,7 +49,9 @@ class Engine:
     def environment(self) -> dict[str, str]:
         """The environment of its clients. BuildKit's client is not in Debian: the classic builder builds."""
         known = {"DOCKER_HOST": f"unix://{self.folder}/docker.sock", "DOCKER_CONFIG": str(self.folder / "config")}
-        return os.environ | known | {"DOCKER_BUILDKIT": "0", "COMPOSE_PROGRESS": "plain"}
+        # What make exports, or whoever runs the tests has set, would go before the project's .env.
+        inherited = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+        return inherited | known | {"DOCKER_BUILDKIT": "0", "COMPOSE_PROGRESS": "plain"}
 
     def docker(self, *arguments: object, stdin: IO[bytes] | None = None) -> str:
         """What a command of the client prints; fails the test with its last words when the command fails."""

@@ -98,11 +98,12 @@ def test_compose_refuses_to_start_without(missing: str, tmp_path: Path) -> None:
     shutil.copy(ROOT / "docker-compose.yaml", tmp_path)
     (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in NAMES - {missing}))
     compose = [Path(sys.executable).with_name("docker-compose"), "config", "--quiet"]
-    done = subprocess.run(compose, cwd=tmp_path, capture_output=True, text=True, check=False)
+    path = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(compose, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert f"required variable {missing} is missing a value: run make secrets first" in done.stderr
     (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in NAMES))
-    subprocess.run(compose, cwd=tmp_path, check=True)
+    subprocess.run(compose, cwd=tmp_path, env=path, check=True)
 
 
 # On an engine
@@ -149,7 +150,7 @@ def service_of(container: dict) -> str:
     return container["Config"]["Labels"]["com.docker.compose.service"]
 
 
-def wait_until(holds: Callable[[], object], what: str, seconds: int = 300) -> None:
+def wait_until(holds: Callable[[], object], what: str, seconds: int = 900) -> None:
     """Wait for something to be so; what fails while services come up is not so yet."""
     limit = time.monotonic() + seconds
     while True:
@@ -282,7 +283,7 @@ def wait_for_end(stack: Stack, run_id: str) -> str:
         states.append(state_of(stack, run_id))
         return states[-1] in ("success", "failed")
 
-    wait_until(has_ended, f"{run_id} ends", 420)
+    wait_until(has_ended, f"{run_id} ends")
     return states[-1]
 
 
@@ -470,23 +471,21 @@ class TestCeleryExecutor:
         hosts = {name for (name,) in fetch(stack.url("airflow"), "SELECT DISTINCT hostname FROM task_instance")}
         assert hosts <= {each["Config"]["Hostname"] for each in stack.containers("worker")}, "tasks ran elsewhere"
 
-    def test_a_run_outlives_a_worker_and_the_database(self, stack: Stack, expected: dict[str, list[tuple]]) -> None:
-        """Neither kill is told to anybody: the task is tried again, and intermediate's candidate is a logged table."""
-        docker.say(f"A run as of {DAYS[1]}, in the middle of which a worker is killed, and then the database …")
+    def test_a_run_outlives_a_worker(self, stack: Stack, expected: dict[str, list[tuple]]) -> None:
+        """Nobody is told of the kill: the scheduler misses the task's heartbeats and has it tried again."""
+        docker.say(f"A run as of {DAYS[1]}, in the middle of which a worker is killed …")
         run_id = start_run(stack, DAYS[1])
         with held(stack, "core.payments") as waits:
             wait_until(waits, "core.payments waits")
             task = stack.ask("GET", f"{RUNS}/{run_id}/taskInstances/core.payments")
-            workers = {each["Config"]["Hostname"]: each for each in stack.containers("worker")}
-            kill(workers[task["hostname"]])
-        with held(stack, "marts.customer_ltv") as waits:
-            wait_until(waits, "marts.customer_ltv waits")
-            docker.say("The worker's task was done by another; now the database …")
-            kill(stack.containers("postgres")[0])
+            [killed] = [each for each in stack.containers("worker") if each["Config"]["Hostname"] == task["hostname"]]
+            kill(killed)
         assert (wait_for_end(stack, run_id), last_run(stack)) == ("success", (DAYS[1], "published", None))
         assert fetch(stack.url("warehouse"), NUMBERS) == expected[DAYS[1]]
         tries = stack.ask("GET", f"{RUNS}/{run_id}/taskInstances", params={"limit": 100})["task_instances"]
         assert {each["task_id"]: each["try_number"] for each in tries}["core.payments"] > 1
+        wait_until_healthy(stack)
+        assert stack.engine.inspect(killed["Id"])[0]["RestartCount"] == 1
 
     def test_no_password_shows(self, stack: Stack) -> None:
         no_password_shows(stack)
