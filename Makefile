@@ -6,26 +6,27 @@ VENV := .venv
 RUN := $(VENV)/run.txt
 DEV := $(VENV)/dev.txt
 BENCH := $(VENV)/bench/bench.txt
+STORES := $(VENV)/stores/stores.txt
 export DATA AS_OF UI_PORT N TIMES PARTS
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-compose faults fuzz bench lint format psql ui doctor migrate stop clean secrets
+.PHONY: help run test test-compose faults fuzz bench lint format psql ui doctor migrate stop clean secrets s3 azure gcs
 
 help: ## show these lines
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
 	@$(VENV)/bin/python ops/run.py
 
-test: $(if $(K),$(DEV),lint) ## run lint and every test (K=<part of a name>: just those tests)
+test: $(if $(K),$(DEV),lint) $(STORES) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
 test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors, and kill parts of it (Debian, as root)
 	@$(VENV)/bin/python -m pytest -q -s -m compose tests/test_compose.py
 
-faults: $(DEV) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
-	@$(VENV)/bin/python -m pytest -q -m '' --numprocesses=auto --maxprocesses=4 tests/test_faults.py tests/test_failover.py
+faults: $(DEV) $(STORES) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
+	@$(VENV)/bin/python -m pytest -q -m '' --numprocesses=auto --maxprocesses=4 tests/test_faults.py tests/test_failover.py tests/test_object_storage.py
 
 fuzz: $(DEV) ## run 10,000 generated deliveries through the pipeline, on every core (SEED=<1 to 10>: 1,000 of them)
 	@printf '%s\n' $(or $(SEED),1 2 3 4 5 6 7 8 9 10) | xargs -P $$(getconf _NPROCESSORS_ONLN) -I '{}' \
@@ -45,6 +46,10 @@ lint: $(DEV) ## check SQL, Python, types, migrations, the compose file and the D
 format: $(DEV) ## put SQL and Python into the project's style
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 	@$(VENV)/bin/sqlfluff fix --processes 0 sql tests
+
+s3: $(VENV)/s3.txt ## install what reads deliveries from S3 (DATA=s3://connection@bucket/folder)
+azure: $(VENV)/azure.txt ## install what reads deliveries from Azure Blob Storage (DATA=abfs://connection@container/folder)
+gcs: $(VENV)/gcs.txt ## install what reads deliveries from Google Cloud Storage (DATA=gs://connection@bucket/folder)
 
 psql: $(RUN) ## open psql on the warehouse; SQL from standard input prints just the result
 	@$(VENV)/bin/python ops/psql.py
@@ -83,6 +88,21 @@ $(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
 	@echo 'Installing what the tests need into $(VENV) …'
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements/dev.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --no-deps --requirement requirements/fixtures.txt
+	@cp $< $@
+
+# --no-deps: each lock is whole, but for most of what Google's provider asks for (requirements/gcs.excludes).
+$(VENV)/s3.txt $(VENV)/azure.txt $(VENV)/gcs.txt: $(VENV)/%.txt: requirements/%.txt $(RUN)
+	@echo 'Installing what reads from $* into $(VENV) …'
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --require-hashes --requirement $<
+	@cp $< $@
+
+# A laptop has none of the stores' providers, and so has the environment that everything else is tested in.
+$(STORES): requirements/stores.txt requirements/s3.txt requirements/azure.txt requirements/gcs.txt requirements/azurite/package-lock.json $(RUN)
+	@echo 'Installing object stores, and what reads from them, into $(VENV)/stores …'
+	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/stores
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/stores/bin/python --no-deps --require-hashes $(addprefix --requirement requirements/,run.txt s3.txt azure.txt gcs.txt stores.txt)
+	@mkdir -p $(VENV)/stores/azurite && cp requirements/azurite/*.json $(VENV)/stores/azurite
+	@PATH=$(CURDIR)/$(VENV)/stores/bin:$$PATH npm ci --prefix $(VENV)/stores/azurite --silent --ignore-scripts --no-audit --no-fund
 	@cp $< $@
 
 # dbt and Airflow pin different things: the benchmarks' peers live in an environment of their own.

@@ -21,6 +21,7 @@ from csv_records import MOST_BYTES, Splitter, python_encoding
 from in_run import CONN_ID, attempt_of, in_plain_words
 from psycopg import sql
 from sql_files import SQL, fingerprint
+from stores import BadFileError, files_in, folder_at, is_file, plain_errors, state_of, stored_bytes
 
 CHUNK_BYTES = 1 << 20
 # PostgreSQL's own limit is 1,600, less for wide rows.
@@ -35,10 +36,6 @@ REFUSED = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 WHOLE_OR_NOT = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "JOHAB", "GB18030", "EUC_JP", "EUC_KR"}
 
 
-class BadFileError(Exception):
-    """A file that cannot be loaded; the message names the file and says what is wrong."""
-
-
 class MissingFileError(BadFileError):
     """A file that is not there, or not yet."""
 
@@ -50,8 +47,9 @@ class FileChangedError(OSError):
 class MeasuredBytes(io.RawIOBase):
     """A readable stream that counts and hashes what passes through it."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        """Read from a binary stream, which stays open."""
+    def __init__(self, path: ObjectStoragePath, stream: IO[bytes]) -> None:
+        """Read from a file's binary stream, which stays open."""
+        self.path = path
         self.stream = stream
         self.digest = hashlib.sha256()
         self.count = 0
@@ -62,7 +60,8 @@ class MeasuredBytes(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer from the stream; return the number of bytes, 0 at its end."""
-        data = self.stream.read(len(buffer))
+        with plain_errors(self.path):
+            data = self.stream.read(len(buffer))
         buffer[: len(data)] = data
         self.digest.update(data)
         self.count += len(data)
@@ -75,8 +74,8 @@ def opened(path: ObjectStoragePath) -> Iterator[tuple[MeasuredBytes, IO[bytes]]]
 
     Raises BadFileError for a gzip file that is damaged or cut short, FileChangedError when it is its reading that was.
     """
-    with path.fs.open(path.path, "rb") as stored:
-        measured = MeasuredBytes(stored)
+    with stored_bytes(path) as stored:
+        measured = MeasuredBytes(path, stored)
         buffered = io.BufferedReader(measured, CHUNK_BYTES)
         try:
             yield measured, cast("IO[bytes]", gzip.GzipFile(fileobj=buffered)) if path.suffix == ".gz" else buffered
@@ -84,11 +83,6 @@ def opened(path: ObjectStoragePath) -> Iterator[tuple[MeasuredBytes, IO[bytes]]]
             if isinstance(error, EOFError) and not is_whole(path, measured):
                 raise FileChangedError(f"{path.name} changed while it was read") from None
             raise BadFileError(f"{path.name} is no whole gzip file: {error}") from None
-
-
-def state_of(path: ObjectStoragePath) -> dict[str, Any]:
-    """Return what the store says of a file: size, time, identity."""
-    return dict(path.fs.info(path.path))
 
 
 def is_whole(path: ObjectStoragePath, measured: MeasuredBytes) -> bool:
@@ -107,8 +101,8 @@ def in_order(path: ObjectStoragePath) -> list[str | int]:
 def sha256_of(path: ObjectStoragePath) -> str:
     """Return a file's sha256; raises FileChangedError when it is not the same at the end as at the start."""
     state = state_of(path)
-    with path.fs.open(path.path, "rb") as stored:
-        measured = MeasuredBytes(stored)
+    with stored_bytes(path) as stored:
+        measured = MeasuredBytes(path, stored)
         while measured.read(CHUNK_BYTES):
             pass
     if state_of(path) != state or not is_whole(path, measured):
@@ -122,12 +116,13 @@ def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
     Raises MissingFileError when there is none, BadFileError when one is there twice (plain and gzipped, whole and in
     parts), or when a name may or may not be meant, as that of an old copy.
     """
-    place = ObjectStoragePath(folder)
-    if not place.is_dir():
-        raise MissingFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source")
+    try:
+        present = files_in(folder_at(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingFileError(f"{folder} is no folder: look at DATA, or at the Airflow Variable ltv_source") from None
     likely = re.compile(re.escape(source) + r"(?!\.csv\..+\.csv).*\.csv(\.gz|\.zip)?", re.DOTALL | re.IGNORECASE)
     numbered = re.compile(re.escape(source) + r"[-_.](part[-_.]?)?\d+([-_.]\d+)*\.csv(\.gz)?", re.ASCII)
-    found = sorted((path for path in place.iterdir() if likely.fullmatch(path.name)), key=in_order)
+    found = sorted((path for path in present if likely.fullmatch(path.name)), key=in_order)
     if not found:
         raise MissingFileError(f"{source}.csv is missing in {folder}")
     names = [path.name for path in found]
@@ -136,7 +131,7 @@ def find_files(folder: str, source: str) -> list[ObjectStoragePath]:
         raise BadFileError(
             f"{odd[0]!a} in {folder} is neither {source}.csv nor a numbered part of it ({source}_1.csv): take it away"
         )
-    if odd := [path.name for path in found if not path.is_file()]:
+    if odd := [path.name for path in found if not is_file(path)]:
         raise BadFileError(f"{odd[0]} in {folder} is no regular file")
     if twice := [name for name in names if f"{name}.gz" in names]:
         raise BadFileError(f"{twice[0]} is there twice in {folder}: plain and as {twice[0]}.gz")

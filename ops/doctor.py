@@ -114,7 +114,8 @@ def look_at_disk() -> Iterator[Finding]:
 
 def look_at_source(url: str, folder: str) -> Iterator[Finding]:
     """Look for every source's files in the folder, as tonight's run would."""
-    from copy_csv import BadFileError, find_files
+    from copy_csv import find_files
+    from stores import BadFileError
 
     with psycopg.connect(url, autocommit=True) as connection:
         asked = (

@@ -443,6 +443,16 @@ def test_the_hour_is_half_past_five_unless_declared_otherwise(open_run: str) -> 
     ]
 
 
+@pytest.mark.usefixtures("open_run")
+def test_a_store_that_nothing_here_reads_is_said() -> None:
+    from copy_csv import BadFileError
+
+    with pytest.raises(BadFileError) as refused:
+        load("nosuch://store/deliveries")
+    said = "nosuch://store/deliveries: no provider of Airflow for nosuch:// is installed (README, In the cloud)"
+    assert str(refused.value) == said
+
+
 GOOD = "7,70,700,2025-01-07,7.00\n"
 PERSON = "8,80,alice@example.com"
 SPREAD = '1,10,100,"2025\n-01\n-02",5.50\n'

@@ -56,8 +56,8 @@ def test_help_lists_the_targets(arguments: list[str]) -> None:
 def test_every_target_is_listed_and_phony() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split())
-    assert phony == set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    assert phony == set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    assert phony == set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import run
 from conftest import ROOT
+from object_stores import PROGRAMS, s3
 from pipeline import begin
 from rich.console import Console
 from support import execute, fetch
@@ -65,6 +66,32 @@ def test_a_failing_check_is_shown_with_its_file_and_ends_in_an_error(warehouse: 
     assert "The ten highest ltv" not in summary
     assert fetch(warehouse, "SELECT count(*) FROM marts.customer_ltv") == [(0,)]
     assert fetch(warehouse, "SELECT state, reason IS NOT NULL FROM audit.runs") == [("failed", True)]
+
+
+def test_it_reads_from_an_object_store(warehouse: str, tmp_path: Path) -> None:
+    with s3(tmp_path) as store:
+        store.put("2026-01-31", **{path.stem: path.read_bytes() for path in (ROOT / "data").glob("*.csv")})
+        done = subprocess.run(
+            [PROGRAMS / "python", "ops/run.py"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "AIRFLOW_CONN_AWS_DEFAULT": store.worker.environment["AIRFLOW_CONN_AWS_DEFAULT"],
+                "DATABASE_URL": warehouse,
+                "DATA": "s3://aws_default@deliveries/{as_of}/",
+                "AS_OF": "2026-01-31",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "order_data.csv       3,000   2,995         3          0        2" in done.stdout
+        assert "Published: marts.customer_ltv as of 2026-01-31" in done.stdout
+        said = done.stdout + done.stderr + run.LOG.read_text(encoding="utf-8")
+        assert not [secret for secret in store.secrets if secret in said]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
