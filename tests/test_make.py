@@ -275,3 +275,20 @@ def test_a_cluster_that_has_gone_is_said_to_be_gone(tmp_path: Path, capsys: pyte
     )
     assert server.find(tmp_path) is None
     assert capsys.readouterr().err == "The database in /nowhere is gone; a new one is made.\n"
+
+
+def pins(lock: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text()
+    return dict(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^ \\]+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", ["dev", "image", "s3", "azure", "gcs", "stores"])
+def test_what_is_installed_together_is_locked_in_the_same_versions(lock: str) -> None:
+    run = pins("run")
+    assert len(run) > 100
+    assert {name: version for name, version in pins(lock).items() if run.get(name, version) != version} == {}
+
+
+@pytest.mark.parametrize("lock", ["dev", "image"])
+def test_what_stands_for_run_has_all_of_it(lock: str) -> None:
+    assert pins("run").keys() <= pins(lock).keys()
