@@ -33,7 +33,7 @@ DAYS = ["2026-01-31", "2026-02-28"]
 RUNS = "/api/v2/dags/customer_ltv/dagRuns"
 NUMBERS = """SELECT customer_id, total_orders, total_amount, avg_order_value, ltv, first_order_date, last_order_date,
     orders_per_year, avg_lifespan_years FROM marts.customer_ltv ORDER BY customer_id"""
-TOLD_ON = ("grep", "-r", "Executing on_failure dag callback", "/opt/airflow/logs/dag_processor")
+CALLBACK = "Executing on_failure dag callback"
 NAMES = {
     "POSTGRES_PASSWORD",
     "AIRFLOW_DB_PASSWORD",
@@ -202,10 +202,8 @@ def expected(cluster: server.Server, template: str) -> dict[str, list[tuple]]:
 
 
 @pytest.fixture(scope="class")
-def stack(
-    request: pytest.FixtureRequest, engine: docker.Engine, seen: set[str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    folder = copy_project(tmp_path_factory.mktemp("project"))
+def stack(request: pytest.FixtureRequest, engine: docker.Engine, seen: set[str]) -> Iterator[Stack]:
+    folder = copy_project(engine.folder / request.cls.__name__)
     make_secrets(folder)
     with (folder / ".env").open("a") as file:
         file.write(f"POSTGRES_PORT={free_port()}\nUI_PORT={free_port()}\n")
@@ -224,7 +222,12 @@ def stack(
         yield made
     finally:
         if request.session.testsfailed:
-            print(made.compose("ps", "--all"), made.compose("logs", "--tail=40"))
+            said = made.compose("logs", "--timestamps").splitlines()
+            print(
+                made.compose("ps", "--all"),
+                *(line[:400] for line in said if "rror" in line or "FATAL" in line),
+                sep="\n",
+            )
         made.compose("down", "--volumes", "--timeout", "5")
 
 
@@ -291,6 +294,15 @@ def last_run(stack: Stack) -> tuple:
     return fetch(
         stack.url("warehouse"), "SELECT as_of::text, state, reason FROM audit.runs ORDER BY run_no DESC LIMIT 1"
     )[0]
+
+
+def told_on(stack: Stack) -> bool:
+    """Whether the DAG processor has run the DAG's callback, in a process beside its own two, to the end.
+
+    It takes seconds, and asks late which begin it belongs to: a run that is cleared before that is failed once more.
+    """
+    executed = stack.compose("exec", "dag-processor", "grep", "-r", CALLBACK, "/opt/airflow/logs/dag_processor")
+    return bool(executed) and len(processes(stack.containers("dag-processor")[0])) == 2
 
 
 def health(stack: Stack, *services: str) -> list[str]:
@@ -431,8 +443,7 @@ class TestLocalExecutor:
         day, state, reason = last_run(stack)
         assert (day, state) == (DAYS[1], "failed")
         assert "is empty, though this run has filled it: the server has restarted since" in reason
-        # The DAG processor tells the failure on, in its own time; a run that is cleared before that fails once more.
-        wait_until(lambda: stack.compose("exec", "dag-processor", *TOLD_ON), "the failure is told on")
+        wait_until(lambda: told_on(stack), "the failure is told on")
         docker.say("It has failed, as it must; cleared from begin …")
         cleared = {"dag_run_id": run_id, "task_ids": ["begin"], "include_downstream": True}
         flags = {"dry_run": False, "only_failed": False, "reset_dag_runs": True}
