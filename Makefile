@@ -7,6 +7,7 @@ RUN := $(VENV)/run.txt
 DEV := $(VENV)/dev.txt
 BENCH := $(VENV)/bench/bench.txt
 STORES := $(VENV)/stores/stores.txt
+ORACLE := $(VENV)/oracle/oracle.txt
 export DATA AS_OF UI_PORT N TIMES PARTS
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +20,7 @@ help: ## show these lines
 run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
 	@$(VENV)/bin/python ops/run.py
 
-test: $(if $(K),$(DEV),lint) $(STORES) ## run lint and every test (K=<part of a name>: just those tests)
+test: $(if $(K),$(DEV),lint) $(STORES) $(ORACLE) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
 test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors, and kill parts of it (Debian, as root)
@@ -110,6 +111,13 @@ $(BENCH): requirements/bench.txt $(VENV)/bin/uv
 	@echo 'Installing what the benchmarks compare with into $(VENV)/bench …'
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/bench
 	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bench/bin/python --require-hashes --requirement requirements/bench.txt
+	@cp $< $@
+
+# What the forecast is compared with pins its own pandas and numpy.
+$(ORACLE): requirements/oracle.txt $(VENV)/bin/uv
+	@echo 'Installing what the forecast is compared with into $(VENV)/oracle …'
+	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/oracle
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/oracle/bin/python --require-hashes --requirement requirements/oracle.txt
 	@cp $< $@
 
 secrets: ## write .env: random passwords for docker compose (one that is there stays)

@@ -150,13 +150,25 @@ def last_row(cursor: Any) -> Any:
     return cursor.fetchone()
 
 
-class CheckSqlOperator(InRun, SQLCheckOperator):
-    """Hold a claim against the data inside the task's run, also when another check has failed it already."""
+class PlainSqlOperator(PlainErrors, SQLExecuteQueryOperator):
+    """Run a SQL file outside of any run."""
 
-    even_if_failed = True
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what SQLExecuteQueryOperator takes; no result of a query reaches Airflow's database."""
+        super().__init__(do_xcom_push=False, **kwargs)
+
+
+class LastRowCheckOperator(PlainErrors, SQLCheckOperator):
+    """Hold a claim against the data outside of any run, by the last statement of a file."""
 
     def get_db_hook(self) -> Any:
         """Return the warehouse's hook, whose first row is the one of the file's last statement."""
-        hook = super().get_db_hook()
+        hook: Any = super().get_db_hook()
         hook.get_first = partial(hook.run, handler=last_row)
         return hook
+
+
+class CheckSqlOperator(InRun, LastRowCheckOperator):
+    """Hold a claim against the data inside the task's run, also when another check has failed it already."""
+
+    even_if_failed = True

@@ -130,7 +130,7 @@ def drop_undefined_functions(connection: psycopg.Connection) -> None:
     left_over = connection.execute(
         """SELECT pg_proc.oid::regprocedure::text
         FROM pg_catalog.pg_proc
-        WHERE pg_proc.pronamespace::regnamespace::text IN ('audit', 'core', 'marts')
+        WHERE pg_proc.pronamespace::regnamespace::text IN ('audit', 'core', 'forecast', 'marts')
             AND pg_proc.xmin <> pg_current_xact_id()::xid"""
     )
     for (signature,) in left_over.fetchall():

@@ -15,13 +15,23 @@ from support import customer, deliver, fetch, warehouse_of
 AS_OF = "1998-06-30"
 
 
-def purchases() -> list[tuple[int, date, Decimal]]:
+def purchases(name: str = "CDNOW_sample") -> list[tuple[int, date, Decimal]]:
     """Customer, day and amount of each purchase. Only the data file is read: the package is not imported."""
     spec = find_spec("lifetimes")
     assert spec is not None, "lifetimes is not installed: make lint brings it"
-    lines = (Path(spec.origin).parent / "datasets" / "CDNOW_sample.txt").read_text().splitlines()
-    fields = [line.split() for line in lines]
-    return [(int(number), date.fromisoformat(day), Decimal(amount)) for _, number, day, _, amount in fields]
+    lines = (Path(spec.origin).parent / "datasets" / f"{name}.txt").read_text().splitlines()
+    fields = [line.split() for line in lines if line.split()[0].isdecimal()]
+    return [(int(number), date.fromisoformat(day), Decimal(amount)) for *_, number, day, _, amount in fields]
+
+
+def deliver_purchases(folder: Path, bought: list[tuple[int, date, Decimal]]) -> Path:
+    """Write purchases as a delivery: each is an order and its payment."""
+    return deliver(
+        folder,
+        customer_data=[customer(number) for number in sorted({number for number, *_ in bought})],
+        order_data=[[n, number, day, "CD", amount] for n, (number, day, amount) in enumerate(bought, start=1)],
+        payment_data=[[n, number, n, day, amount] for n, (number, day, amount) in enumerate(bought, start=1)],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +46,7 @@ def published(
     tmp_path_factory: pytest.TempPathFactory,
     cdnow: list[tuple[int, date, Decimal]],
 ) -> Iterator[str]:
-    folder = deliver(
-        tmp_path_factory.mktemp("cdnow"),
-        customer_data=[customer(number) for number in sorted({number for number, *_ in cdnow})],
-        order_data=[[n, number, day, "CD", amount] for n, (number, day, amount) in enumerate(cdnow, start=1)],
-        payment_data=[[n, number, n, day, amount] for n, (number, day, amount) in enumerate(cdnow, start=1)],
-    )
+    folder = deliver_purchases(tmp_path_factory.mktemp("cdnow"), cdnow)
     with warehouse_of(cluster, template, "ltv_cdnow") as url:
         run_pipeline(url, folder, AS_OF)
         yield url

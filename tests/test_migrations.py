@@ -59,6 +59,10 @@ ROWS = {
     "marts.customer_ltv_history": """(customer_id, action, as_of, run_no, published_at)
         VALUES (1, 'INSERT', '2025-12-31', 1, now())""",
     "marts.freshness": "(as_of, published_at, run_no) VALUES ('2025-12-31', now(), 1)",
+    "forecast.clv_model": """(as_of, verdict, customers, repeat_customers, seconds)
+        VALUES ('2025-12-31', 'refused: too few', 1, 0, 0.1)""",
+    "forecast.customer_forecast": """(customer_id, as_of, frequency, recency, t, monetary_value, updated_at)
+        VALUES (1, '2025-12-31', 0, 0, 1, 0, now())""",
 }
 
 
@@ -69,7 +73,8 @@ def kept_tables(url: str) -> list[str]:
         for (table,) in fetch(
             url,
             """SELECT schemaname || '.' || tablename FROM pg_catalog.pg_tables
-            WHERE schemaname IN ('audit', 'core', 'marts') AND tablename <> 'schema_migrations' ORDER BY 1""",
+            WHERE schemaname IN ('audit', 'core', 'forecast', 'marts') AND tablename <> 'schema_migrations'
+            ORDER BY 1""",
         )
     ]
 

@@ -18,8 +18,8 @@ from psycopg import sql
 from sql_files import deployed_fingerprint
 
 DAY = "2025-06-10"
-OURS = ["audit", "core", "intermediate", "marts", "raw", "staging"]
-KEPT = ["audit", "core", "marts"]
+OURS = ["audit", "core", "forecast", "intermediate", "marts", "raw", "staging"]
+KEPT = ["audit", "core", "forecast", "marts"]
 NOT_OPEN_HINT = "Clear the run from its first task (begin), or start a new one."
 Connect = Callable[..., psycopg.Connection]
 
@@ -1334,7 +1334,10 @@ def test_an_analyst_reads_a_table_that_marts_gets_later(pipeline: psycopg.Connec
             "table",
             "SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER MAINTAIN",
             "SELECT oid, oid::regclass::text FROM pg_class WHERE relkind = ANY ('{r,v,m,p,f}') AND relnamespace",
-            {"marts.customer_ltv": ["SELECT"], "marts.customer_ltv_history": ["SELECT"], "marts.freshness": ["SELECT"]},
+            {
+                f"marts.{name}": ["SELECT"]
+                for name in ("clv_model", "customer_forecast", "customer_ltv", "customer_ltv_history", "freshness")
+            },
         ),
         (
             "sequence",

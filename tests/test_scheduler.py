@@ -146,6 +146,7 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
                 wait_for("the DAG", lambda: client.get("/api/v2/dags/customer_ltv").is_success, processes)
                 airflow = Airflow(client, home, url, metadata, deliveries, settings, receivers)
                 airflow.processes = processes
+                airflow.settings = settings
                 yield airflow
         finally:
             end(processes)
@@ -191,6 +192,36 @@ def test_a_run_through_the_api_ends_green_and_publishes(airflow: Airflow, green_
 def test_other_dags_learn_of_the_publish(airflow: Airflow, green_run: str) -> None:
     events = airflow.client.get("/api/v2/assets/events").raise_for_status().json()["asset_events"]
     assert [(event["name"], event["source_run_id"]) for event in events] == [("marts.customer_ltv", green_run)]
+
+
+def test_the_forecast_follows_the_publish(airflow: Airflow, green_run: str) -> None:
+    def ended() -> list[tuple[str, str]]:
+        runs = airflow.client.get("/api/v2/dags/customer_forecast/dagRuns").raise_for_status().json()["dag_runs"]
+        return [(run["run_type"], run["state"]) for run in runs if run["state"] in ("success", "failed")]
+
+    # The scheduler that is at work starts nothing by itself; this one would start tonight's run too.
+    airflow.client.patch("/api/v2/dags/customer_ltv", json={"is_paused": True}).raise_for_status()
+    second = subprocess.Popen(
+        [AIRFLOW, *ui.PROCESSES[1]],
+        env=airflow.settings | {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        found = wait_for("the forecast", ended, [*airflow.processes, second], 300)
+    finally:
+        end([second])
+        airflow.client.patch("/api/v2/dags/customer_ltv", json={"is_paused": False}).raise_for_status()
+    assert found == [("asset_triggered", "success")]
+    assert fetch(
+        airflow.warehouse,
+        """SELECT count(*) = (SELECT count(*) FROM marts.customer_ltv WHERE total_orders > 0), min(as_of)::text
+        FROM marts.customer_forecast""",
+    ) == [(True, AS_OF)]
+    # The run that it follows is what it was.
+    assert fetch(airflow.warehouse, "SELECT dag_run_id, state FROM audit.runs") == [(green_run, "published")]
 
 
 @pytest.mark.parametrize("as_of", ["2023-13-01", "'; DROP TABLE core.customers; --", 20230101, "tomorrow"])

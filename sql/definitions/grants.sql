@@ -3,7 +3,7 @@
 -- Reads: nothing
 -- Write: privileges; a role that does not exist is passed over (sql/admin/roles.sql makes them).
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA audit, core, marts FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA audit, core, forecast, marts FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
 DO $$

@@ -104,7 +104,7 @@ BEGIN
         WHERE
             columns.attname = 'customer_id'
             AND tables.relkind IN ('r', 'p')
-            AND tables.relnamespace::regnamespace::text IN ('staging', 'core', 'intermediate', 'marts')
+            AND tables.relnamespace::regnamespace::text IN ('staging', 'core', 'intermediate', 'marts', 'forecast')
             AND tables.oid <> 'core.forgotten_customers'::regclass
     LOOP
         EXECUTE format(

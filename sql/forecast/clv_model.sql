@@ -1,0 +1,139 @@
+-- forecast.clv_model: the models, fitted to what customers have bought up to the published day; once a week.
+-- Grain: one row per fit.
+-- Reads: forecast.customer_rfm, frequencies, ages, purchase_patterns and value_patterns, forecast.assumptions
+-- Write: appended; nothing where the last fit is young enough.
+
+INSERT INTO forecast.clv_model (
+    as_of,
+    verdict,
+    customers,
+    repeat_customers,
+    r,
+    alpha,
+    a,
+    b,
+    log_likelihood,
+    iterations,
+    p,
+    q,
+    gamma,
+    value_log_likelihood,
+    value_iterations,
+    frequency_value_correlation,
+    seconds
+)
+WITH bought AS (
+    SELECT
+        max(customer_rfm.as_of) AS as_of,
+        count(*) AS customers,
+        count(*) FILTER (WHERE customer_rfm.frequency > 0) AS repeat_customers,
+        ln(avg(customer_rfm.t) + 1) AS log_weeks,
+        ln(avg(customer_rfm.monetary_value) FILTER (WHERE customer_rfm.frequency > 0)) AS log_value,
+        corr(customer_rfm.frequency, customer_rfm.monetary_value::double precision) FILTER (
+            WHERE customer_rfm.frequency > 0
+        ) AS frequency_value_correlation
+    FROM forecast.customer_rfm
+),
+
+due AS (
+    SELECT
+        bought.as_of,
+        bought.customers,
+        bought.repeat_customers,
+        bought.log_weeks,
+        bought.log_value,
+        bought.frequency_value_correlation,
+        bought.repeat_customers < assumptions.min_repeat_customers AS are_too_few,
+        assumptions.min_repeat_customers
+    FROM bought
+    CROSS JOIN forecast.assumptions
+    WHERE
+        bought.customers > 0
+        AND NOT EXISTS (
+            SELECT FROM forecast.clv_model
+            WHERE
+                clv_model.as_of <= bought.as_of
+                AND clv_model.as_of > bought.as_of - assumptions.refit_after_days
+        )
+),
+
+-- The customers of today are nearly those of a week ago.
+last_fit AS (
+    SELECT
+        ARRAY[ln(clv_model.r), ln(clv_model.alpha), ln(clv_model.a), ln(clv_model.b)] AS purchases,
+        ARRAY[ln(clv_model.p), ln(clv_model.q), ln(clv_model.gamma)] AS values_of
+    FROM forecast.clv_model
+    WHERE clv_model.r IS NOT NULL
+    ORDER BY clv_model.model_no DESC
+    LIMIT 1
+),
+
+fitted AS (
+    SELECT
+        due.as_of,
+        due.customers,
+        due.repeat_customers,
+        due.are_too_few,
+        due.min_repeat_customers,
+        due.frequency_value_correlation,
+        purchases.top AS purchases,
+        purchases.height AS log_likelihood,
+        purchases.iterations,
+        purchases.is_found,
+        spent.top AS spent,
+        spent.height AS value_log_likelihood,
+        spent.iterations AS value_iterations,
+        -- At q <= 1 the mean of what customers spend is infinite.
+        spent.is_found AND spent.top[2] > 0 AS has_values
+    FROM due
+    LEFT JOIN last_fit ON true
+    LEFT JOIN
+        LATERAL
+        forecast.nelder_mead(
+            'forecast.bg_nbd_log_likelihood',
+            coalesce(last_fit.purchases, ARRAY[0, due.log_weeks, 0, 0]),
+            CASE WHEN last_fit.purchases IS NULL THEN 0.5 ELSE 0.05 END
+        ) AS purchases
+        ON NOT due.are_too_few
+    LEFT JOIN
+        LATERAL
+        forecast.nelder_mead(
+            'forecast.gamma_gamma_log_likelihood',
+            CASE
+                WHEN last_fit.values_of[1] IS NULL THEN ARRAY[1, 1, due.log_value]
+                ELSE last_fit.values_of
+            END,
+            CASE WHEN last_fit.values_of[1] IS NULL THEN 0.5 ELSE 0.05 END
+        ) AS spent
+        ON purchases.is_found
+)
+
+SELECT
+    fitted.as_of,
+    CASE
+        WHEN fitted.are_too_few
+            THEN format(
+                'refused: %s customers have bought on two days or more, %s are needed',
+                fitted.repeat_customers, fitted.min_repeat_customers
+            )
+        WHEN NOT fitted.is_found THEN 'refused: the search has found no best fit'
+        WHEN NOT fitted.has_values
+            THEN 'fitted, without values: what customers spend has no mean, or the search has found no best fit'
+        ELSE 'fitted'
+    END AS verdict,
+    fitted.customers,
+    fitted.repeat_customers,
+    CASE WHEN fitted.is_found THEN exp(fitted.purchases[1]) END AS r,
+    CASE WHEN fitted.is_found THEN exp(fitted.purchases[2]) END AS alpha,
+    CASE WHEN fitted.is_found THEN exp(fitted.purchases[3]) END AS a,
+    CASE WHEN fitted.is_found THEN exp(fitted.purchases[4]) END AS b,
+    CASE WHEN fitted.is_found THEN fitted.log_likelihood END AS log_likelihood,
+    fitted.iterations,
+    CASE WHEN fitted.has_values THEN exp(fitted.spent[1]) END AS p,
+    CASE WHEN fitted.has_values THEN exp(fitted.spent[2]) END AS q,
+    CASE WHEN fitted.has_values THEN exp(fitted.spent[3]) END AS gamma,
+    CASE WHEN fitted.has_values THEN fitted.value_log_likelihood END AS value_log_likelihood,
+    fitted.value_iterations,
+    fitted.frequency_value_correlation,
+    extract(EPOCH FROM clock_timestamp() - transaction_timestamp()) AS seconds
+FROM fitted;

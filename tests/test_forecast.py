@@ -1,0 +1,565 @@
+"""What customers will be worth: against the published fits, against lifetimes, and against the exact mathematics."""
+
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+import server
+from conftest import ROOT, database_url
+from pipeline import begin, run_pipeline
+from psycopg.rows import dict_row
+from sql_files import SQL
+from support import airflow_settings, customer, deliver, execute, fetch, new_airflow_home, open_limits, warehouse_of
+from test_cdnow import deliver_purchases, purchases
+
+FILES = sorted((SQL / "forecast").glob("*.sql"))
+FITTED = ["frequencies", "ages", "purchase_patterns", "value_patterns", "clv_model"]
+HALF = date(1997, 9, 30)
+END = date(1998, 6, 30)
+Purchases = list[tuple[int, date, Decimal]]
+
+
+def ask(*question: object) -> list:
+    """The answer of lifetimes, which has an environment of its own."""
+    python = ROOT / ".venv" / "oracle" / "bin" / "python"
+    assert python.exists(), "lifetimes is not installed: make test brings it"
+    done = subprocess.run(
+        [python, ROOT / "tests" / "oracle.py"],
+        input=json.dumps(question, default=str),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def run_file(connection: psycopg.Connection, name: str) -> psycopg.Cursor:
+    return connection.execute((SQL / "forecast" / f"{name}.sql").read_text())
+
+
+def run_forecast(url: str) -> None:
+    """Do what the DAG does, task by task."""
+    import customer_forecast
+    from in_run import last_row
+
+    for task in customer_forecast.dag.topological_sort():
+        with psycopg.connect(url) as connection:
+            cursor = connection.execute((SQL / task.sql).read_text())
+            assert "__" not in task.task_id or all(last_row(cursor)), task.task_id
+
+
+def rows_as_dicts(url: str, statement: str, parameters: object = None) -> list[dict]:
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+def last_model(url: str) -> dict:
+    return rows_as_dicts(url, "SELECT * FROM forecast.clv_model ORDER BY model_no DESC LIMIT 1")[0]
+
+
+def parameters(model: dict) -> list[float]:
+    return [model[name] for name in ("r", "alpha", "a", "b")]
+
+
+RFM = "SELECT customer_id, frequency, recency, t, monetary_value FROM forecast.customer_forecast ORDER BY customer_id"
+
+
+@pytest.fixture(scope="module")
+def cdnow(cluster: server.Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """The sample's warehouse, published and forecast from at the end of its week 39, and again at that of week 78."""
+    bought = purchases()
+    with warehouse_of(cluster, template, "ltv_cdnow_forecast") as url:
+        open_limits(url)
+        found = SimpleNamespace(url=url, bought=bought, rfm={}, forecast={}, model={})
+        for day in (HALF, END):
+            known = [purchase for purchase in bought if purchase[1] <= day]
+            run_pipeline(url, deliver_purchases(tmp_path_factory.mktemp("cdnow"), known), str(day), str(day))
+            run_forecast(url)
+            found.rfm[day] = fetch(url, RFM)
+            found.forecast[day] = rows_as_dicts(url, "SELECT * FROM forecast.customer_forecast ORDER BY customer_id")
+            found.model[day] = last_model(url)
+        yield found
+
+
+# How often, until when, for how much
+
+
+def assert_equals_lifetimes(rfm: list[tuple], bought: Purchases, until: date) -> None:
+    said = ask("summary", [(*purchase[:2], float(purchase[2])) for purchase in bought if purchase[2] > 0], until)
+    assert len(rfm) == len(said) > 2000
+    for ours, theirs in zip(rfm, said, strict=True):
+        assert list(ours[:4]) == theirs[:4]
+        # A mean, to four decimals.
+        assert abs(float(ours[4]) - theirs[4]) < 0.00005001
+
+
+@pytest.mark.parametrize("day", [HALF, END], ids=str)
+def test_the_sample_is_summed_up_as_lifetimes_does(day: date, cdnow: SimpleNamespace) -> None:
+    assert_equals_lifetimes(cdnow.rfm[day], cdnow.bought, day)
+    # Eight bought for 0.00, and nothing else.
+    paid = {number for number, bought_on, amount in cdnow.bought if amount > 0 and bought_on <= day}
+    assert len(cdnow.rfm[day]) == len(paid)
+
+
+def test_cdnow_whole_is_summed_up_and_fitted_as_lifetimes_does(
+    cluster: server.Server, template: str, tmp_path: Path
+) -> None:
+    bought = purchases("CDNOW_master")
+    assert len({number for number, *_ in bought}) == 23570
+    with warehouse_of(cluster, template, "ltv_cdnow_master") as url:
+        run_pipeline(url, deliver_purchases(tmp_path, bought), str(END))
+        run_forecast(url)
+        rfm = fetch(url, RFM)
+        model = last_model(url)
+    assert_equals_lifetimes(rfm, bought, END)
+    assert model["verdict"] == "fitted"
+    assert parameters(model) == pytest.approx(ask("fit", [row[1:4] for row in rfm]), rel=1e-3)
+    values = [(row[1], float(row[4])) for row in rfm if row[1]]
+    assert [model[name] for name in ("p", "q", "gamma")] == pytest.approx(ask("fit_values", values), rel=1e-3)
+
+
+# The fit
+
+
+def summary_of(name: str) -> list[list[str]]:
+    folder = Path(__import__("importlib.util").util.find_spec("lifetimes").origin).parent / "datasets"
+    return [line.split(",") for line in (folder / f"{name}.csv").read_text().splitlines()[1:]]
+
+
+def enter_summary(connection: psycopg.Connection, rows: list[tuple], as_of: str = "1997-09-30") -> None:
+    """Have the fit see these customers: frequency, recency, t and monetary value."""
+    connection.execute("DROP TABLE IF EXISTS forecast.customer_rfm")
+    connection.execute(
+        """CREATE TABLE forecast.customer_rfm (customer_id bigint, as_of date, frequency integer,
+            recency double precision, t double precision, monetary_value numeric(24, 4))"""
+    )
+    with connection.cursor().copy("COPY forecast.customer_rfm FROM STDIN") as copy:
+        for number, row in enumerate(rows, start=1):
+            copy.write_row([number, as_of, *row])
+
+
+def fit(url: str, rows: list[tuple], as_of: str = "1997-09-30") -> dict:
+    with psycopg.connect(url) as connection:
+        enter_summary(connection, rows, as_of)
+        for name in FITTED:
+            run_file(connection, name)
+    return last_model(url)
+
+
+@pytest.fixture
+def published_summary() -> list[tuple]:
+    """The 2,357 customers that everybody fits: every purchase counts, those for nothing too."""
+    spent = {row[0]: row[4] for row in summary_of("cdnow_customers_summary_with_transactions")}
+    return [
+        (int(x), float(t_x), float(t), float(spent[number]))
+        for number, x, t_x, t in summary_of("cdnow_customers_summary")
+    ]
+
+
+def test_the_published_fits_come_out(warehouse: str, published_summary: list[tuple]) -> None:
+    model = fit(warehouse, published_summary)
+    assert (model["verdict"], model["customers"], model["repeat_customers"]) == ("fitted", 2357, 946)
+    # Fader, Hardie, Lee (2005), table 2.
+    assert [round(value, 3) for value in parameters(model)] == [0.243, 4.414, 0.793, 2.426]
+    assert round(model["log_likelihood"], 1) == -9582.4
+    # Of means that the file has rounded to cents: see below.
+    assert [round(model[name], 2) for name in ("p", "q", "gamma")] == [6.25, 3.74, 15.45]
+    assert parameters(model) == pytest.approx(ask("fit", [row[:3] for row in published_summary]), abs=1e-5)
+    values = [(row[0], row[3]) for row in published_summary if row[0]]
+    assert [model["p"], model["q"], model["gamma"]] == pytest.approx(ask("fit_values", values), abs=1e-4)
+    assert 0 < model["frequency_value_correlation"] < 0.2
+
+
+def test_the_published_values_come_out_of_the_amounts_themselves(cdnow: SimpleNamespace) -> None:
+    """Fader, Hardie: The Gamma-Gamma Model of Monetary Value (2013), of the same customers."""
+    assert [round(cdnow.model[HALF][name], 2) for name in ("p", "q", "gamma")] == [6.25, 3.74, 15.44]
+
+
+def test_a_week_later_it_is_fitted_again_from_where_it_was(warehouse: str, published_summary: list[tuple]) -> None:
+    first = fit(warehouse, published_summary)
+    assert fit(warehouse, published_summary, "1997-10-06") == first
+    again = fit(warehouse, published_summary, "1997-10-07")
+    assert again["model_no"] > first["model_no"]
+    assert parameters(again) == pytest.approx(parameters(first), abs=1e-5)
+    assert again["iterations"] < first["iterations"]
+    assert fetch(warehouse, "SELECT count(*) FROM forecast.clv_model") == [(2,)]
+
+
+def test_too_few_repeat_customers_are_refused_and_the_forecast_goes(warehouse: str) -> None:
+    few = [(1, 10.0, 30.0, 20.0)] * 99 + [(0, 0.0, 30.0, 0.0)] * 400
+    model = fit(warehouse, few)
+    assert model["verdict"] == "refused: 99 customers have bought on two days or more, 100 are needed"
+    assert [model[name] for name in ("r", "log_likelihood", "p", "iterations")] == [None] * 4
+    with psycopg.connect(warehouse) as connection:
+        run_file(connection, "scores")
+        run_file(connection, "customer_forecast")
+    assert fetch(
+        warehouse,
+        """SELECT count(*), count(p_alive), count(expected_orders), count(expected_value)
+        FROM forecast.customer_forecast""",
+    ) == [(499, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # Everybody alike, nobody comes back after the second day, everybody does, amounts of one size, huge ones.
+        [(1, 10.0, 30.0, 20.0)] * 200,
+        [(1, 0.142857, 1500.0, 20.0)] * 150 + [(0, 0.0, 1500.0, 0.0)] * 50,
+        [(10000, 1560.0, 1560.1, 1e15)] * 100 + [(9999, 1.0, 1560.0, 0.01)] * 100,
+        [(n % 5 + 1, 5.0 + n % 7, 20.0, 3e11 + n) for n in range(300)],
+    ],
+    ids=["alike", "gone", "busy", "huge"],
+)
+def test_odd_customers_end_in_a_fit_or_a_refusal_and_never_in_an_error(warehouse: str, rows: list[tuple]) -> None:
+    model = fit(warehouse, rows)
+    assert model["verdict"].startswith(("fitted", "refused: "))
+    with psycopg.connect(warehouse) as connection:
+        for name in ("scores", "scores__within_bounds", "customer_forecast"):
+            run_file(connection, name)
+    # What is out of these bounds, the check says; it is not an error either.
+    assert fetch(warehouse, "SELECT count(*) FROM forecast.customer_forecast") == [(len(rows),)]
+
+
+# What is expected
+
+
+@pytest.mark.parametrize("weeks", [1, 39, 52.178571])
+def test_expected_orders_are_those_of_lifetimes(warehouse: str, weeks: float, published_summary: list[tuple]) -> None:
+    fitted = ask("fit", [row[:3] for row in published_summary])
+    patterns = sorted({row[:3] for row in published_summary})
+    times = Counter(row[:3] for row in published_summary)
+    ours = [
+        fetch(
+            warehouse,
+            """SELECT
+                forecast.p_alive(r, alpha, a, b, x, t_x, t),
+                forecast.p_alive(r, alpha, a, b, x, t_x, t) * forecast.expected_orders(r, alpha, a, b, x, t, %s)
+            FROM unnest(%s::float[], %s::float[], %s::float[], %s::float[]) AS fitted (r, alpha, a, b)
+            CROSS JOIN unnest(%s::int[], %s::float[], %s::float[]) WITH ORDINALITY AS row (x, t_x, t, n) ORDER BY n""",
+            [weeks, *([value] for value in fitted), *map(list, zip(*patterns, strict=True))],
+        )
+    ][0]
+    theirs = ask("expected", fitted, [weeks], patterns)
+    assert len(ours) == len(theirs) > 1000
+    for (p_alive, orders), (their_p_alive, their_orders) in zip(ours, theirs, strict=True):
+        assert p_alive == pytest.approx(their_p_alive, abs=1e-9)
+        assert orders == pytest.approx(their_orders, abs=1e-6)
+    if weeks == 39:
+        total = sum(times[pattern] * orders for pattern, (_, orders) in zip(patterns, ours, strict=True))
+        assert round(total, 2) == 1653.42
+
+
+def test_the_published_example(warehouse: str) -> None:
+    """The customer of Fader, Hardie, Lee's spreadsheet, by their rounded parameters."""
+    ((orders,),) = fetch(
+        warehouse,
+        """SELECT forecast.p_alive(0.243, 4.414, 0.793, 2.426, 2, 30.43, 38.86)
+            * forecast.expected_orders(0.243, 4.414, 0.793, 2.426, 2, 38.86, 39)""",
+    )
+    assert round(orders, 3) == 1.226
+
+
+EXTREMES = [
+    # r, alpha, a, b, frequency, t, weeks
+    *[(0.243, 4.414, a, 2.426, x, 38.86, 39) for a in (0.5, 1 - 1e-9, 1, 1 + 1e-12, 1.0001, 2, 7) for x in (0, 1, 30)],
+    *[(0.5, 8, a, 2.5, 10000, 1565, weeks) for a in (0.8, 1, 3) for weeks in (1, 52, 1565)],
+    *[(0.5, 8, 0.3, b, 0, 0, 52) for b in (0.2, 0.7, 0.70000001, 0.9)],
+    *[(0.243, 0.5, 0.793, 2.426, x, 0, 52) for x in (0, 1, 3)],
+    *[(20, 300, 0.8, 2.4, x, 100, 52) for x in (0, 5)],
+    *[(0.243, 4.414, 1000, 1000, x, 38.86, weeks) for x in (0, 2) for weeks in (13, 52)],
+    *[(1000, 5000, 900, 1000, 3, 10, 52), (0.001, 100, 0.001, 1000, 0, 1565, 52), (1, 10, 1e-3, 5, 500, 900, 52)],
+]
+
+
+def test_expected_orders_are_exact_where_doubles_are_hard_pressed(warehouse: str) -> None:
+    statement = "SELECT forecast.expected_orders(%s, %s, %s, %s, %s, %s, %s)"
+    for case, exact in zip(EXTREMES, ask("exact", EXTREMES), strict=True):
+        ((orders,),) = fetch(warehouse, statement, case)
+        assert orders == pytest.approx(exact, rel=1e-9), case
+
+
+def test_the_chance_to_be_alive_has_no_range_to_leave(warehouse: str) -> None:
+    statement = "SELECT forecast.p_alive(0.5, 8, 0.8, 2.5, %s, %s, 1565)"
+    assert fetch(warehouse, statement, [0, 0])[0][0] == 1
+    assert fetch(warehouse, statement, [10000, 1565])[0][0] == pytest.approx(1 - 0.8 / 10002.3, rel=1e-6)
+    assert 0 <= fetch(warehouse, statement, [10000, 1])[0][0] < 1e-300
+
+
+@pytest.mark.parametrize("day", [HALF, END], ids=str)
+def test_the_forecast_of_every_customer_agrees(day: date, cdnow: SimpleNamespace) -> None:
+    model, forecast = cdnow.model[day], cdnow.forecast[day]
+    assert (model["verdict"], model["as_of"]) == ("fitted", day)
+    year, rate = 365.25 / 7, 0.10
+    quarters = [year / 4, year / 2, year * 3 / 4, year]
+    rows = [(row["frequency"], row["recency"], row["t"]) for row in forecast]
+    theirs = ask("expected", parameters(model), quarters, rows)
+    spent = [(row["frequency"], float(row["monetary_value"])) for row in forecast]
+    values = dict(zip(map(tuple, spent), ask("values", [model["p"], model["q"], model["gamma"]], spent), strict=True))
+    for row, key, (p_alive, *orders) in zip(forecast, spent, theirs, strict=True):
+        assert (row["as_of"], row["model_no"]) == (day, model["model_no"])
+        assert float(row["p_alive"]) == pytest.approx(p_alive, abs=6e-7)
+        assert float(row["expected_orders"]) == pytest.approx(orders[-1], abs=1e-6)
+        # Of whoever has bought once lifetimes says the same: everybody's mean.
+        assert float(row["expected_order_value"]) == pytest.approx(values[key], abs=0.0051)
+        steps = zip([0, *orders], orders, [0.125, 0.375, 0.625, 0.875], strict=False)
+        discounted = sum((now - before) / (1 + rate) ** years for before, now, years in steps)
+        assert float(row["expected_value"]) == pytest.approx(discounted * values[key], abs=0.0051)
+
+
+# Whether it came true
+
+
+def test_what_was_expected_is_compared_with_what_happened(cdnow: SimpleNamespace) -> None:
+    """A model of weeks 1 to 39, followed through weeks 40 to 78."""
+    found = rows_as_dicts(cdnow.url, "SELECT * FROM forecast.calibration ORDER BY frequency")
+    assert [row["frequency"] for row in found] == list(range(8))
+    model = cdnow.model[HALF]
+    assert {(row["model_no"], row["as_of"], row["until"]) for row in found} == {(model["model_no"], HALF, END)}
+    days = defaultdict(set)
+    for number, day, amount in cdnow.bought:
+        if amount > 0:
+            days[number].add(day)
+    actual, customers, expected = Counter(), Counter(), Counter()
+    rows = cdnow.rfm[HALF]
+    theirs = ask("expected", parameters(model), [39], [row[1:4] for row in rows])
+    for (number, frequency, *_), (_, orders) in zip(rows, theirs, strict=True):
+        customers[min(frequency, 7)] += 1
+        expected[min(frequency, 7)] += orders
+        actual[min(frequency, 7)] += sum(day > HALF for day in days[number])
+    for row in found:
+        assert (row["customers"], row["actual_orders"]) == (customers[row["frequency"]], actual[row["frequency"]])
+        assert float(row["expected_orders"]) == pytest.approx(expected[row["frequency"]], abs=0.006)
+    # As published, it expects an eighth too little of this shop.
+    miss = 1 - float(sum(row["expected_orders"] for row in found)) / sum(row["actual_orders"] for row in found)
+    assert 0.05 < miss < 0.15, miss
+
+
+# A DAG of its own
+
+
+@pytest.fixture(scope="module")
+def dag() -> object:
+    import customer_forecast
+
+    return customer_forecast.dag
+
+
+def test_files_and_tasks_of_the_forecast_are_the_same_set(dag: object) -> None:
+    from in_run import LastRowCheckOperator, PlainSqlOperator
+
+    assert sorted(dag.task_ids) == [f"forecast.{path.stem}" for path in FILES]
+    for task in dag.tasks:
+        name = task.task_id.removeprefix("forecast.")
+        assert task.sql == f"forecast/{name}.sql"
+        assert type(task) is (LastRowCheckOperator if "__" in name else PlainSqlOperator)
+        assert task.doc_md.splitlines()[0].startswith(f"{task.task_id}: ")
+        assert "__" in name or [line.split(":")[0] for line in task.doc_md.splitlines()[1:4]] == [
+            "Grain",
+            "Reads",
+            "Write",
+        ]
+        assert task.retries == 3
+        assert "__" in name or task.do_xcom_push is False
+    assert len((ROOT / "dags" / "customer_forecast.py").read_text().splitlines()) <= 60
+
+
+def test_a_check_comes_after_its_table_and_before_what_is_made_of_it(dag: object) -> None:
+    after = {task.task_id: task.get_flat_relative_ids(upstream=True) for task in dag.tasks}
+    for task_id in after:
+        if "__" in task_id:
+            assert task_id.partition("__")[0] in after[task_id]
+    assert after["forecast.clv_model"] >= {f"forecast.{name}" for name in FITTED[:-1]}
+    assert "forecast.customer_rfm__agrees_with_customer_ltv" in after["forecast.frequencies"]
+    assert {"forecast.scores__within_bounds", "forecast.scores__cover_every_buyer"} <= after[
+        "forecast.customer_forecast"
+    ]
+
+
+def test_it_begins_with_the_publish_and_is_no_part_of_a_run(dag: object) -> None:
+    import customer_ltv
+    from in_run import fail_run
+
+    outlets = [asset for task in customer_ltv.dag.tasks for asset in task.outlets]
+    assert [(asset.name, asset.uri) for asset in dag.timetable.asset_condition.objects] == [
+        (asset.name, asset.uri) for asset in outlets
+    ]
+    assert not any(task.task_id.startswith("forecast") for task in customer_ltv.dag.tasks)
+    for known in (dag, *dag.tasks):
+        assert fail_run not in (known.on_failure_callback or []), "it would fail a run that is not its own"
+
+
+def test_what_goes_wrong_is_said_in_plain_words(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from in_run import PlainSqlOperator
+
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
+    operator = PlainSqlOperator(
+        task_id="forecast.scores",
+        sql="SELECT 1;\nSELECT v::date FROM (VALUES ('Zebulon')) AS typed (v);",
+        conn_id="warehouse",
+    )
+    with pytest.raises(psycopg.Error) as failed:
+        operator.execute({})
+    assert str(failed.value) == 'invalid input syntax for type date: "…" (sql/forecast/scores.sql)'
+
+
+def shop(folder: Path, customers: int = 300) -> Path:
+    """Customers who buy now and then, half of them more than once."""
+    orders = [
+        (number, date(2025, 1 + (number * 7 + turn * 3) % 12, 1 + (number + turn) % 28))
+        for number in range(1, customers + 1)
+        for turn in range(1 + number % 4)
+    ]
+    return deliver(
+        folder,
+        customer_data=[customer(number) for number in range(1, customers + 1)],
+        order_data=[[n, number, day, "Phone", 10 + n % 50] for n, (number, day) in enumerate(orders, start=1)],
+        payment_data=[[n, number, n, day, 10 + n % 50] for n, (number, day) in enumerate(orders, start=1)],
+    )
+
+
+def test_neither_waits_for_the_other(warehouse: str, tmp_path: Path) -> None:
+    """The forecast beside an open run, and a whole run beside an open forecast; neither writes what is the other's."""
+    open_limits(warehouse)
+    folder = shop(tmp_path)
+    run_pipeline(warehouse, folder, "2026-01-31", "first")
+    begin(warehouse, "2026-02-01", "second")
+    before = fetch(warehouse, "SELECT run_no, task FROM audit.steps"), fetch(warehouse, "TABLE audit.check_results")
+    run_forecast(warehouse)
+    assert (
+        fetch(warehouse, "SELECT run_no, task FROM audit.steps"),
+        fetch(warehouse, "TABLE audit.check_results"),
+    ) == before
+    assert fetch(warehouse, "SELECT state FROM audit.runs ORDER BY run_no") == [("published",), ("open",)]
+    assert fetch(warehouse, "SELECT count(*) FROM audit.hand_writes") == [(0,)]
+    with psycopg.connect(warehouse) as forecasting:
+        for name in ("customer_rfm", *FITTED, "scores", "customer_forecast"):
+            run_file(forecasting, name)
+        assert forecasting.execute("SELECT audit.in_a_run()").fetchone() == (False,)
+        execute(warehouse, "SELECT audit.fail_run('second', 'by hand', 'a test')")
+        run_pipeline(warehouse, folder, "2026-02-01", "third")
+    assert fetch(warehouse, "SELECT as_of::text FROM marts.freshness") == [("2026-02-01",)]
+    assert fetch(warehouse, "SELECT DISTINCT as_of::text FROM forecast.customer_forecast") == [("2026-01-31",)]
+
+
+def test_a_forecast_of_what_is_not_published_is_refused(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    # As the next run does, which has not published yet.
+    execute(warehouse, "SET LOCAL ltv.run_no = '1'; UPDATE core.payments SET amount = amount + 1 WHERE payment_id = 1")
+    with pytest.raises(AssertionError, match=r"^forecast.customer_rfm__agrees_with_customer_ltv"):
+        run_forecast(warehouse)
+    assert fetch(warehouse, "SELECT count(*) FROM forecast.customer_forecast") == [(0,)]
+
+
+def test_a_second_forecast_of_a_day_writes_nothing(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    run_forecast(warehouse)
+    kept = "SELECT ctid, xmin, customer_id FROM forecast.customer_forecast ORDER BY customer_id"
+    before = fetch(warehouse, kept)
+    assert len(before) == 300
+    run_forecast(warehouse)
+    assert fetch(warehouse, kept) == before
+    assert fetch(warehouse, "SELECT count(*) FROM forecast.clv_model") == [(1,)]
+
+
+def test_a_model_of_days_that_were_taken_back_forecasts_nothing(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    folder = shop(tmp_path)
+    run_pipeline(warehouse, folder, "2026-01-31", "first")
+    run_forecast(warehouse)
+    run_pipeline(warehouse, folder, "2026-02-28", "second")
+    run_forecast(warehouse)
+    assert fetch(warehouse, "SELECT DISTINCT as_of::text, model_no FROM forecast.customer_forecast") == [
+        ("2026-02-28", 2)
+    ]
+    execute(warehouse, "SET LOCAL ltv.run_no = '1'; UPDATE marts.freshness SET as_of = '2026-01-31'")
+    run_forecast(warehouse)
+    assert fetch(warehouse, "SELECT DISTINCT as_of::text, model_no FROM forecast.customer_forecast") == [
+        ("2026-01-31", 1)
+    ]
+
+
+def test_whoever_is_forgotten_is_not_forecast_any_more(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    run_forecast(warehouse)
+    execute(warehouse, "SELECT core.forget_customer(7)")
+    tables = fetch(
+        warehouse,
+        """SELECT attrelid::regclass::text FROM pg_catalog.pg_attribute INNER JOIN pg_catalog.pg_class
+            ON attrelid = pg_class.oid WHERE attname = 'customer_id' AND relkind = 'r'
+            AND relnamespace = 'forecast'::regnamespace ORDER BY 1""",
+    )
+    assert tables == [("forecast.customer_forecast",), ("forecast.customer_rfm",), ("forecast.scores",)]
+    for (table,) in tables:
+        assert fetch(warehouse, f"SELECT count(*), count(*) FILTER (WHERE customer_id = 7) FROM {table}") == [(299, 0)]
+
+
+def test_whoever_is_forgotten_meanwhile_does_not_come_back(warehouse: str, tmp_path: Path) -> None:
+    from threading import Thread
+
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    run_forecast(warehouse)
+    execute(warehouse, "TRUNCATE forecast.customer_forecast")
+    erasing = Thread(target=execute, args=[warehouse, "SELECT core.forget_customer(7)"])
+    with psycopg.connect(warehouse) as forecasting:
+        run_file(forecasting, "customer_forecast")
+        erasing.start()
+        waiting = (
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'forecast.customer_forecast'::regclass"
+        )
+        while fetch(warehouse, waiting) == [(0,)]:
+            assert erasing.is_alive()
+    erasing.join()
+    assert fetch(
+        warehouse, "SELECT count(*), count(*) FILTER (WHERE customer_id = 7) FROM forecast.customer_forecast"
+    ) == [(299, 0)]
+
+
+def test_analysts_read_the_forecast_and_nothing_that_it_is_made_from(
+    warehouse: str, cluster: server.Server, tmp_path: Path
+) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    run_forecast(warehouse)
+    with psycopg.connect(database_url(cluster, "ltv_test", admin=True)) as connection:
+        connection.execute("SET ROLE ltv_analyst")
+        for name, rows in (("customer_forecast", 300), ("clv_model", 1)):
+            assert connection.execute(f"SELECT count(*) FROM marts.{name}").fetchone() == (rows,)
+        for statement in (
+            "TABLE forecast.customer_rfm",
+            "TABLE forecast.customer_forecast",
+            "DELETE FROM marts.clv_model",
+            "UPDATE marts.customer_forecast SET p_alive = 1",
+            "SELECT forecast.nelder_mead('forecast.bg_nbd_log_likelihood', '{0,0,0,0}')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(statement)
+
+
+def test_a_whole_forecast_by_airflow(warehouse: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path_factory.mktemp("shop")), "2026-01-31", "first")
+    done = subprocess.run(
+        [sys.executable, "-c", "from customer_forecast import dag; print(dag.test().state)"],
+        env=airflow_settings(new_airflow_home(tmp_path_factory), warehouse) | {"PYTHONPATH": str(ROOT / "dags")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-1] == "success", done.stdout[-2000:]
+    assert "forecast.scores__within_bounds passed: 0 of 300 bad" in done.stdout + done.stderr
+    assert fetch(warehouse, "SELECT count(*), count(expected_value) FROM forecast.customer_forecast") == [(300, 300)]
