@@ -1336,7 +1336,10 @@ def test_an_analyst_reads_a_table_that_marts_gets_later(pipeline: psycopg.Connec
             "SELECT oid, oid::regclass::text FROM pg_class WHERE relkind = ANY ('{r,v,m,p,f}') AND relnamespace",
             {
                 f"marts.{name}": ["SELECT"]
-                for name in ("clv_model", "customer_forecast", "customer_ltv", "customer_ltv_history", "freshness")
+                for name in (
+                    *("customer_ltv", "customer_ltv_history", "freshness", "ltv_deciles", "ltv_by_country"),
+                    *("clv_model", "customer_forecast", "cohort_retention", "rfm_segments"),
+                )
             },
         ),
         (
