@@ -1,18 +1,22 @@
 """What customers will be worth: against the published fits, against lifetimes, and against the exact mathematics."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 import server
+import sql_files
 from conftest import ROOT, database_url
 from pipeline import begin, run_pipeline
 from psycopg.rows import dict_row
@@ -131,7 +135,7 @@ def test_cdnow_whole_is_summed_up_and_fitted_as_lifetimes_does(
 
 
 def summary_of(name: str) -> list[list[str]]:
-    folder = Path(__import__("importlib.util").util.find_spec("lifetimes").origin).parent / "datasets"
+    folder = Path(find_spec("lifetimes").origin).parent / "datasets"
     return [line.split(",") for line in (folder / f"{name}.csv").read_text().splitlines()[1:]]
 
 
@@ -398,6 +402,18 @@ def test_it_begins_with_the_publish_and_is_no_part_of_a_run(dag: object) -> None
         assert fail_run not in (known.on_failure_callback or []), "it would fail a run that is not its own"
 
 
+def test_who_edits_the_forecast_holds_no_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SQL, tmp_path / "sql")
+    monkeypatch.setattr(sql_files, "SQL", tmp_path / "sql")
+    monkeypatch.setattr(sql_files, "ROOT", tmp_path)
+    before = sql_files.fingerprint([tmp_path / "sql"])
+    (tmp_path / "sql" / "forecast" / "scores.sql").write_text("SELECT 1;")
+    assert sql_files.fingerprint([tmp_path / "sql"]) == before
+    # What it calls is deployed with everything else.
+    (tmp_path / "sql" / "definitions" / "functions" / "forecast.p_alive.sql").write_text("SELECT 1;")
+    assert sql_files.fingerprint([tmp_path / "sql"]) != before
+
+
 def test_what_goes_wrong_is_said_in_plain_words(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from in_run import PlainSqlOperator
 
@@ -507,8 +523,6 @@ def test_whoever_is_forgotten_is_not_forecast_any_more(warehouse: str, tmp_path:
 
 
 def test_whoever_is_forgotten_meanwhile_does_not_come_back(warehouse: str, tmp_path: Path) -> None:
-    from threading import Thread
-
     open_limits(warehouse)
     run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
     run_forecast(warehouse)
