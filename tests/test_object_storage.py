@@ -192,12 +192,12 @@ def test_gzip_and_numbered_parts(store: Store, published: list[tuple], warehouse
 def test_what_is_not_there_is_said_and_not_tried_again(store: Store, empty: str) -> None:
     store.put("few", customer_data=DATA["customer_data"])
     here, nowhere, no_bucket = store.url("few"), store.url("nowhere"), store.url("few", bucket="nobodys")
-    assert attempt(store, empty, here) == ("BadFileError", f"payment_data.csv is missing in {here}", "FAIL")
+    assert attempt(store, empty, here) == ("MissingFileError", f"payment_data.csv is missing in {here}", "FAIL")
     told = "is no folder: look at DATA, or at the Airflow Variable ltv_source"
-    assert attempt(store, empty, nowhere) == ("BadFileError", f"{nowhere} {told}", "FAIL")
-    assert attempt(store, empty, no_bucket) == ("BadFileError", f"{no_bucket} {told}", "FAIL")
+    assert attempt(store, empty, nowhere) == ("MissingFileError", f"{nowhere} {told}", "FAIL")
+    assert attempt(store, empty, no_bucket) == ("MissingFileError", f"{no_bucket} {told}", "FAIL")
     file = store.url("few/customer_data.csv")
-    assert attempt(store, empty, file) == ("BadFileError", f"{file} {told}", "FAIL")
+    assert attempt(store, empty, file) == ("MissingFileError", f"{file} {told}", "FAIL")
 
 
 @EACH

@@ -247,6 +247,24 @@ NO_SECRETS = {
     "postgresql://user:password@",
     'password": "PGPASSWORD',
     "postgresql://a:S3cr@",
+    # Names of secrets, not what is in them.
+    "SecretKeySecretName: airflow-api-secret-key",
+    "SecretName: airflow-fernet-key",
+    "SecretName: airflow-jwt-secret",
+    "SecretName: airflow-metadata",
+    "secretKey: api-secret-key",
+    "secretKey: connection",
+    "secretKey: fernet-key",
+    "secretKey: jwt-secret",
+    "secretName: warehouse",
+    'password": SECRET_PATH',
+    'password": password',
+    # The README's and the tests' own: they open nothing but what a test has made.
+    'password": "services/T0/B0/…',
+    'SECRET_PATH = "services/T0/B0/a-secret-of-the-webhook',
+    "postgresql://exporter:exporter@",
+    "postgresql://nobody:hunter2@",
+    "postgresql://somebody:somebody@",
 }
 
 
@@ -262,7 +280,8 @@ def test_no_tracked_file_holds_a_password() -> None:
         if (ROOT / name).is_file()
         for match in LITERAL.finditer((ROOT / name).read_text(errors="replace"))
     }
-    assert {match: name for match, name in found.items() if match not in NO_SECRETS} == {}
+    left = [f"{name}: {match}" for match, name in found.items() if match not in NO_SECRETS]
+    assert not left, "\n".join(left)
 
 
 # TLS
