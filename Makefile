@@ -24,7 +24,7 @@ test: $(if $(K),$(DEV),lint) $(STORES) $(ORACLE) ## run lint and every test (K=<
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
 test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors, and kill parts of it (Debian, as root)
-	@$(VENV)/bin/python -m pytest -q -s -m compose tests/test_compose.py
+	@$(VENV)/bin/python -m pytest -q -s -r fE -m compose tests/test_compose.py
 
 faults: $(DEV) $(STORES) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
 	@$(VENV)/bin/python -m pytest -q -m '' --numprocesses=auto --maxprocesses=4 tests/test_faults.py tests/test_failover.py tests/test_object_storage.py

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import pytest
 import server
@@ -37,6 +37,12 @@ started = time.monotonic()
 def say(sentence: str) -> None:
     """A line of progress, with the seconds since the start."""
     print(f"[{time.monotonic() - started:4.0f} s] {sentence}", flush=True)
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip the tests, and say once why."""
+    print(f"Nothing of docker-compose.yaml was started: {reason}", flush=True)
+    pytest.skip(reason)
 
 
 @dataclass
@@ -81,16 +87,16 @@ def run(*command: object) -> str:
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        pytest.skip(f"no Docker engine can be had here: {command[0]} said: {said}")
+        give_up(f"no Docker engine can be had here: {command[0]} said: {said}")
     return done.stdout
 
 
 def install() -> None:
     """Have Debian's Docker and debootstrap, not started by themselves; skips the tests where that cannot be."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        pytest.skip("a Docker engine of the tests' own needs root on a Debian")
+        give_up("a Docker engine of the tests' own needs root on a Debian")
     if any(path.read_text().strip() == "dockerd" for path in Path("/proc").glob("[0-9]*/comm") if path.exists()):
-        pytest.skip("a Docker engine runs here already, and two would change each other's firewall")
+        give_up("a Docker engine runs here already, and two would change each other's firewall")
     wanted = {"docker.io": "/usr/sbin/dockerd", "debootstrap": "/usr/sbin/debootstrap"}
     if missing := [package for package, program in wanted.items() if not Path(program).exists()]:
         say(f"Installing {' and '.join(missing)} …")
@@ -168,7 +174,7 @@ def wait_for(engine: Engine, process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.5)
     said = (engine.folder / "log").read_text(errors="replace").strip().splitlines() or ["nothing"]
-    pytest.skip(f"no Docker engine can be started here: {said[-1]}")
+    give_up(f"no Docker engine can be started here: {said[-1]}")
 
 
 def base() -> Path:
