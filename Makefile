@@ -20,7 +20,7 @@ help: ## show these lines
 run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
 	@$(VENV)/bin/python ops/run.py
 
-test: $(if $(K),$(DEV),lint) $(STORES) $(ORACLE) ## run lint and every test (K=<part of a name>: just those tests)
+test: $(if $(K),$(DEV),lint $(STORES) $(ORACLE)) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
 test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors, and kill parts of it (Debian, as root)

@@ -34,7 +34,8 @@ Purchases = list[tuple[int, date, Decimal]]
 def ask(*question: object) -> list:
     """The answer of lifetimes, which has an environment of its own."""
     python = ROOT / ".venv" / "oracle" / "bin" / "python"
-    assert python.exists(), "lifetimes is not installed: make test brings it"
+    if not python.exists():
+        pytest.skip("lifetimes is not installed: make test, without K, brings it")
     done = subprocess.run(
         [python, ROOT / "tests" / "oracle.py"],
         input=json.dumps(question, default=str),
