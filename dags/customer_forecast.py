@@ -7,10 +7,10 @@ writes to the schema `forecast` alone. Whatever becomes of it, the nightly numbe
 When a task is red: its log says why in one sentence. Mend that and clear the task, or wait for the next publish.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Asset, BaseOperator, chain_linear
-from in_run import CONN_ID, RETRY_WHAT_CAN_PASS, LastRowCheckOperator, PlainSqlOperator
+from in_run import TASKS, LastRowCheckOperator, PlainSqlOperator
 from sql_files import SQL, header
 
 
@@ -35,15 +35,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     template_searchpath=str(SQL),
-    default_args={
-        "conn_id": CONN_ID,
-        "hook_params": {"enable_log_db_messages": True},
-        "retries": 3,
-        "retry_delay": timedelta(seconds=20),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRY_WHAT_CAN_PASS,
-    },
+    default_args=TASKS,
 ) as dag:
     scores, customer_forecast = task("scores"), task("customer_forecast")
     patterns = [task("frequencies"), task("ages"), task("purchase_patterns"), task("value_patterns")]

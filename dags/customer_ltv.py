@@ -8,12 +8,12 @@ When a task is red: its log says why in one sentence, and so does `SELECT * FROM
 A failed check has written what it saw to `audit.check_results`.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, Param, TaskGroup, chain_linear
 from alerts import tell_of_refusal, tell_of_run
 from copy_csv import CopyCsvOperator
-from in_run import CONN_ID, RETRY_WHAT_CAN_PASS, CheckSqlOperator, RunSqlOperator, RunStateOperator, fail_run
+from in_run import TASKS, CheckSqlOperator, RunSqlOperator, RunStateOperator, fail_run
 from sql_files import ROOT, SQL, deployed_fingerprint, fingerprint, header
 
 FOLDER = f"{{{{ var.value.get('ltv_source', {str(ROOT / 'data')!r}) }}}}"
@@ -63,16 +63,7 @@ with DAG(
     max_active_runs=1,
     template_searchpath=str(SQL),
     params={"as_of": Param(None, type=["null", "string"], format="date", description="The day to look back from")},
-    default_args={
-        "conn_id": CONN_ID,
-        "hook_params": {"enable_log_db_messages": True},
-        "retries": 3,
-        "retry_delay": timedelta(seconds=20),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRY_WHAT_CAN_PASS,
-        "on_failure_callback": fail_run,
-    },
+    default_args={**TASKS, "on_failure_callback": fail_run},
 ) as dag:
     raw = layer("raw", ["customer_data", "order_data", "payment_data"])
     staging = layer("staging", "customers", "orders", "payments")

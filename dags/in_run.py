@@ -1,6 +1,7 @@
 """Run SQL inside a run of the pipeline: the fence, what is retried, and errors that quote no rows."""
 
 import re
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,18 @@ RETRY_WHAT_CAN_PASS = ExceptionRetryPolicy(
     ],
     default=FAIL,
 )
+
+
+# How every task gets its connection, and how often and when it is tried again.
+TASKS = {
+    "conn_id": CONN_ID,
+    "hook_params": {"enable_log_db_messages": True},
+    "retries": 3,
+    "retry_delay": timedelta(seconds=20),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": RETRY_WHAT_CAN_PASS,
+}
 
 
 def in_plain_words(error: psycopg.Error, sql: object, task_id: str) -> psycopg.Error:

@@ -7,6 +7,7 @@ that the library keeps would hide that a file has changed.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import IO, Any, cast
 
 from airflow.sdk import ObjectStoragePath
@@ -86,6 +87,12 @@ def state_of(path: ObjectStoragePath) -> dict[str, Any]:
     with plain_errors(path):
         path.fs.invalidate_cache()
         return {name: value for name, value in path.fs.info(path.path).items() if name not in COUNTED}
+
+
+def changed_at(path: ObjectStoragePath) -> datetime:
+    """Return when a file was written last, with its time zone."""
+    with plain_errors(path):
+        return cast("datetime", path.fs.modified(path.path))
 
 
 def is_file(path: ObjectStoragePath) -> bool:

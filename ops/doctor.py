@@ -80,7 +80,7 @@ def look_at_warehouse(url: str) -> Iterator[Finding]:
         deployed = connection.execute(
             "SELECT fingerprint, deployed_at::text FROM audit.deployments ORDER BY deployed_at DESC LIMIT 1"
         ).fetchone()
-        is_current = bool(deployed) and deployed[0] == deployed_fingerprint() if deployed else False
+        is_current = deployed is not None and deployed[0] == deployed_fingerprint()
         said = f"deployed {deployed[1]}" if deployed else "sql/ was never deployed here"
         yield Finding("migrations", is_current, said + ("" if is_current else "; sql/ is another now"), "make migrate")
         yield from look_at_last_run(connection)
@@ -115,7 +115,7 @@ def look_at_disk() -> Iterator[Finding]:
 def look_at_source(url: str, folder: str) -> Iterator[Finding]:
     """Look for every source's files in the folder, as tonight's run would."""
     from copy_csv import find_files
-    from stores import BadFileError
+    from stores import BadFileError, changed_at
 
     with psycopg.connect(url, autocommit=True) as connection:
         asked = (
@@ -125,10 +125,10 @@ def look_at_source(url: str, folder: str) -> Iterator[Finding]:
     for source, day in sources:
         try:
             files = find_files(folder.replace("{as_of}", day), source)
+            changed = min(changed_at(path) for path in files)
         except (BadFileError, OSError, ImportError) as error:
             yield Finding(source, False, str(error), "have it delivered, or say where it is: DATA, ltv_source")
             continue
-        changed = min(datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in files)
         said = f"{files[0]}{f' and {len(files) - 1} more' if len(files) > 1 else ''}, of {changed:%Y-%m-%d %H:%M} UTC"
         is_fresh = datetime.now(UTC) - changed < FRESH
         yield Finding(source, is_fresh, said, "is it last night's? Ask the source", is_warning=True)

@@ -185,7 +185,7 @@ def base() -> Path:
     say("A small Debian for the stand-ins …")
     KEPT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ltv-debian-") as root:
-        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", DEBIAN, root, "http://deb.debian.org/debian")
+        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", DEBIAN, root)
         unfinished = archive.with_suffix(".unfinished")
         unused = [
             f"--exclude=./{path}" for path in ("proc/*", "sys/*", "var/cache/apt", "var/lib/apt/lists", "usr/share/doc")

@@ -71,23 +71,30 @@ def test_a_failing_check_is_shown_with_its_file_and_ends_in_an_error(warehouse: 
 def test_it_reads_from_an_object_store(warehouse: str, tmp_path: Path) -> None:
     with s3(tmp_path) as store:
         store.put("2026-01-31", **{path.stem: path.read_bytes() for path in (ROOT / "data").glob("*.csv")})
-        done = subprocess.run(
-            [PROGRAMS / "python", "ops/run.py"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "AIRFLOW_CONN_AWS_DEFAULT": store.worker.environment["AIRFLOW_CONN_AWS_DEFAULT"],
-                "DATABASE_URL": warehouse,
-                "DATA": "s3://aws_default@deliveries/{as_of}/",
-                "AS_OF": "2026-01-31",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+
+        def run_here(program: str, folder: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [PROGRAMS / "python", program],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "AIRFLOW_CONN_AWS_DEFAULT": store.worker.environment["AIRFLOW_CONN_AWS_DEFAULT"],
+                    "DATABASE_URL": warehouse,
+                    "DATA": f"s3://aws_default@deliveries/{folder}/",
+                    "AS_OF": "2026-01-31",
+                },
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+
+        done = run_here("ops/run.py", "{as_of}")
         assert done.returncode == 0, done.stdout + done.stderr
+        looked = run_here("ops/doctor.py", "2026-01-31")
+        assert (looked.returncode, looked.stderr) == (0, "")
+        assert "ok    order_data     s3://aws_default@deliveries/2026-01-31/order_data.csv, of 20" in looked.stdout
         assert "order_data.csv       3,000   2,995         3          0        2" in done.stdout
         assert "Published: marts.customer_ltv as of 2026-01-31" in done.stdout
         said = done.stdout + done.stderr + run.LOG.read_text(encoding="utf-8")
