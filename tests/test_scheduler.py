@@ -377,15 +377,20 @@ with create_session() as session:
 """
 
 
-def make_a_night(airflow: Airflow, as_of: str, *, seconds: int) -> str:
-    """Have the scheduler run the night after a day, whose files are waited for so many seconds from now."""
-    due = date.fromisoformat(as_of) + timedelta(days=1)
+def set_hour(airflow: Airflow, as_of: str, *, seconds: int) -> None:
+    """Have the files of the night after a day waited for until so many seconds from now."""
     execute(
         airflow.warehouse,
         """UPDATE audit.sources
         SET wait_until = clock_timestamp() - %s::timestamp AT TIME ZONE 'Africa/Kigali' + make_interval(secs => %s)""",
-        [due, seconds],
+        [date.fromisoformat(as_of) + timedelta(days=1), seconds],
     )
+
+
+def make_a_night(airflow: Airflow, as_of: str) -> str:
+    """Have the scheduler run the night after a day, whose files are waited for; returns once it waits for orders."""
+    set_hour(airflow, as_of, seconds=3600)
+    due = date.fromisoformat(as_of) + timedelta(days=1)
     made = subprocess.run(
         [sys.executable, "-c", MAKE_A_NIGHT, f"{due}T00:30:00+00:00"],
         env=airflow.settings,
@@ -394,7 +399,18 @@ def make_a_night(airflow: Airflow, as_of: str, *, seconds: int) -> str:
         check=False,
     )
     assert made.returncode == 0, made.stderr[-2000:]
-    return made.stdout.split()[-1]
+    run_id = made.stdout.split()[-1]
+    wait_for("the wait", lambda: airflow.task(run_id, "raw.order_data", "up_for_reschedule"), airflow.processes)
+    return run_id
+
+
+def look_again(airflow: Airflow, run_id: str) -> None:
+    """Have the task that waits for orders look at once, which it would in a minute."""
+    # A scheduler that has not heard of the first look's end by then takes it for that of the second, and retries.
+    key = f"TaskInstanceKey(dag_id='customer_ltv', task_id='raw.order_data', run_id='{run_id}'"
+    heard = f"event with state success for task instance {key}"
+    wait_for("the scheduler", lambda: heard in (airflow.home / "scheduler.out").read_text(), airflow.processes)
+    execute(airflow.metadata, "UPDATE task_reschedule SET reschedule_date = now()")
 
 
 @pytest.fixture
@@ -414,12 +430,7 @@ def test_a_late_file_is_waited_for_and_published(airflow: Airflow) -> None:
     open_limits(airflow.warehouse)
     folder = airflow.deliveries / as_of
     deliver_without_orders(folder)
-    run_id = make_a_night(airflow, as_of, seconds=3600)
-
-    def task_is(state: str) -> dict | None:
-        return airflow.task(run_id, "raw.order_data", state)
-
-    wait_for("the wait", lambda: task_is("up_for_reschedule"), airflow.processes)
+    run_id = make_a_night(airflow, as_of)
     wait_for("the others", lambda: airflow.task(run_id, "raw.payment_data", "success"), airflow.processes)
     assert fetch(airflow.warehouse, "SELECT state, reason FROM audit.runs WHERE dag_run_id = %s", [run_id]) == [
         ("open", None)
@@ -428,9 +439,9 @@ def test_a_late_file_is_waited_for_and_published(airflow: Airflow) -> None:
     others = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     wait_for("the end of their connections", lambda: not fetch(airflow.warehouse, others), airflow.processes, 30)
     deliver(folder, order_data=[[1, 1, "2025-03-09", "Phone", "100"]])
-    # It would look again in a minute.
-    execute(airflow.metadata, "UPDATE task_reschedule SET reschedule_date = now()")
-    assert wait_for("the file", lambda: task_is("success"), airflow.processes)["try_number"] == 1
+    look_again(airflow, run_id)
+    found = wait_for("the file", lambda: airflow.task(run_id, "raw.order_data", "success"), airflow.processes)
+    assert found["try_number"] == 1
 
     def published() -> list:
         return fetch(
@@ -450,7 +461,9 @@ def test_a_file_that_never_comes_fails_the_night_at_its_hour(airflow: Airflow) -
     folder = airflow.deliveries / as_of
     deliver_without_orders(folder)
     airflow.receivers.mails.clear()
-    run_id = make_a_night(airflow, as_of, seconds=20)
+    run_id = make_a_night(airflow, as_of)
+    set_hour(airflow, as_of, seconds=0)
+    look_again(airflow, run_id)
     ((hour,),) = fetch(
         airflow.warehouse,
         """SELECT to_char(('2026-02-03'::timestamp + wait_until), 'YYYY-MM-DD HH24:MI')
@@ -476,7 +489,6 @@ def test_a_file_that_never_comes_fails_the_night_at_its_hour(airflow: Airflow) -
 
 @pytest.mark.usefixtures("green_run")
 def test_the_watch_is_red_and_tells_it_when_yesterday_is_not_published(airflow: Airflow) -> None:
-    airflow.receivers.mails.clear()
     runs = "/api/v2/dags/customer_ltv_watch/dagRuns"
     run_id = airflow.client.post(runs, json={"logical_date": None}).raise_for_status().json()["dag_run_id"]
 
@@ -485,8 +497,9 @@ def test_the_watch_is_red_and_tells_it_when_yesterday_is_not_published(airflow: 
         return state if state in ("success", "failed") else None
 
     assert wait_for("the watch", ended, airflow.processes) == "failed"
-    ((_, mail),) = airflow.receivers.mails
-    assert re.fullmatch(r"customer_ltv: late, \d{4}-\d\d-\d\d is not published", mail["Subject"])
+    subjects = [mail["Subject"] for _, mail in airflow.receivers.mails if "late" in mail["Subject"]]
+    assert len(subjects) == 1
+    assert re.fullmatch(r"customer_ltv: late, \d{4}-\d\d-\d\d is not published", subjects[0])
 
 
 @pytest.mark.usefixtures("green_run")
