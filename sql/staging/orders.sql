@@ -1,6 +1,6 @@
 -- staging.orders: every line of this delivery's orders, typed where it can be, with its verdict.
 -- Grain: one row per line of order_data, and per row that waited for its customer or its day (line_no below 0).
--- Reads: raw.order_data, audit.waiting_rows, audit.sources, staging.customers; core: customers, orders, forgotten ones
+-- Reads: raw.order_data, audit.waiting_rows, sources, staging.customers, core.customers, orders, forgotten_customers
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.orders;

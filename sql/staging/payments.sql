@@ -1,6 +1,6 @@
 -- staging.payments: every line of this delivery's payments, typed where it can be, with its verdict.
 -- Grain: one row per line of payment_data, and per row that waited for its order or its day (line_no below 0).
--- Reads: raw.payment_data, audit.waiting_rows, audit.sources, staging.orders; core: orders, payments, forgotten ones
+-- Reads: raw.payment_data, audit.waiting_rows, sources, staging.orders, core.orders, payments, forgotten_customers
 -- Write: rebuilt.
 
 DROP TABLE IF EXISTS staging.payments;
