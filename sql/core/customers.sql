@@ -1,6 +1,6 @@
 -- core.customers: every customer the company has, as last delivered.
 -- Grain: one row per customer_id.
--- Reads: staging.customers, staging.orders, staging.payments, core.orders, core.payments, audit.sources
+-- Reads: staging.customers, orders, payments, core.orders, payments, customer_activity, audit.sources
 -- Write: merged; only rows that differ are written; a snapshot removes the absent ones that nothing needs.
 
 SELECT audit.open_ledger('core.customers', count(*), 0) FROM core.customers;

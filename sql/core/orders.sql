@@ -1,6 +1,6 @@
 -- core.orders: every order the company has, as last delivered.
 -- Grain: one row per order_id.
--- Reads: staging.orders, staging.payments, core.payments, audit.sources
+-- Reads: staging.orders, payments, core.payments, customer_activity, audit.sources
 -- Write: merged; only rows that differ are written; a snapshot removes the absent ones that nothing needs.
 
 SELECT audit.open_ledger('core.orders', count(*), sum(orders.price)) FROM core.orders;

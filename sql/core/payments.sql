@@ -1,6 +1,6 @@
 -- core.payments: every payment and refund the company has, as last delivered.
 -- Grain: one row per payment_id.
--- Reads: staging.payments, core.orders, core.stale_customers, audit.sources
+-- Reads: staging.payments, core.orders, customer_activity, audit.sources
 -- Write: merged; only rows that differ are written; they follow an order that moved; a snapshot removes the absent.
 
 SELECT audit.open_ledger('core.payments', count(*), sum(payments.amount)) FROM core.payments;
