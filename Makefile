@@ -8,6 +8,7 @@ DEV := $(VENV)/dev.txt
 BENCH := $(VENV)/bench/bench.txt
 STORES := $(VENV)/stores/stores.txt
 ORACLE := $(VENV)/oracle/oracle.txt
+DOCS := $(VENV)/docs/docs.txt
 export DATA AS_OF UI_PORT N TIMES PARTS
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +21,7 @@ help: ## show these lines
 run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
 	@$(VENV)/bin/python ops/run.py
 
-test: $(if $(K),$(DEV),lint $(STORES) $(ORACLE)) ## run lint and every test (K=<part of a name>: just those tests)
+test: $(if $(K),$(DEV),lint $(STORES) $(ORACLE) $(DOCS)) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
 test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors, and kill parts of it (Debian, as root)
@@ -118,6 +119,15 @@ $(ORACLE): requirements/oracle.txt $(VENV)/bin/uv
 	@echo 'Installing what the forecast is compared with into $(VENV)/oracle …'
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/oracle
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/oracle/bin/python --require-hashes --requirement requirements/oracle.txt
+	@cp $< $@
+
+# Sphinx and Airflow pin different things; npm brings what is written in JavaScript.
+$(DOCS): requirements/docs.txt requirements/docs/package-lock.json $(VENV)/bin/uv
+	@echo 'Installing what the documentation is built with into $(VENV)/docs …'
+	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/docs
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/docs/bin/python --require-hashes --requirement requirements/docs.txt
+	@cp requirements/docs/*.json $(VENV)/docs
+	@PATH=$(CURDIR)/$(VENV)/docs/bin:$$PATH npm ci --prefix $(VENV)/docs --silent --ignore-scripts --no-audit --no-fund
 	@cp $< $@
 
 secrets: ## write .env: random passwords for docker compose (one that is there stays)
