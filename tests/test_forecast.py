@@ -518,7 +518,12 @@ def test_whoever_is_forgotten_is_not_forecast_any_more(warehouse: str, tmp_path:
             ON attrelid = pg_class.oid WHERE attname = 'customer_id' AND relkind = 'r'
             AND relnamespace = 'forecast'::regnamespace ORDER BY 1""",
     )
-    assert tables == [("forecast.customer_forecast",), ("forecast.customer_rfm",), ("forecast.scores",)]
+    assert tables == [
+        ("forecast.customer_forecast",),
+        ("forecast.customer_forecast_history",),
+        ("forecast.customer_rfm",),
+        ("forecast.scores",),
+    ]
     for (table,) in tables:
         assert fetch(warehouse, f"SELECT count(*), count(*) FILTER (WHERE customer_id = 7) FROM {table}") == [(299, 0)]
 
@@ -527,7 +532,7 @@ def test_whoever_is_forgotten_meanwhile_does_not_come_back(warehouse: str, tmp_p
     open_limits(warehouse)
     run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
     run_forecast(warehouse)
-    execute(warehouse, "TRUNCATE forecast.customer_forecast")
+    execute(warehouse, "TRUNCATE forecast.customer_forecast, forecast.customer_forecast_history")
     erasing = Thread(target=execute, args=[warehouse, "SELECT core.forget_customer(7)"])
     with psycopg.connect(warehouse) as forecasting:
         run_file(forecasting, "customer_forecast")
@@ -538,9 +543,10 @@ def test_whoever_is_forgotten_meanwhile_does_not_come_back(warehouse: str, tmp_p
         while fetch(warehouse, waiting) == [(0,)]:
             assert erasing.is_alive()
     erasing.join()
-    assert fetch(
-        warehouse, "SELECT count(*), count(*) FILTER (WHERE customer_id = 7) FROM forecast.customer_forecast"
-    ) == [(299, 0)]
+    for table in ("customer_forecast", "customer_forecast_history"):
+        assert fetch(
+            warehouse, f"SELECT count(DISTINCT customer_id), count(*) FILTER (WHERE customer_id = 7) FROM forecast.{table}"
+        ) == [(299, 0)]
 
 
 def test_analysts_read_the_forecast_and_nothing_that_it_is_made_from(

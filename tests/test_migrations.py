@@ -63,6 +63,10 @@ ROWS = {
         VALUES ('2025-12-31', 'refused: too few', 1, 0, 0.1)""",
     "forecast.customer_forecast": """(customer_id, as_of, frequency, recency, t, monetary_value, updated_at)
         VALUES (1, '2025-12-31', 0, 0, 1, 0, now())""",
+    "forecast.publishes": "(as_of, yearly_discount, weeks_a_year, customers) VALUES ('2025-12-31', 0.1, 52, 1)",
+    "forecast.customer_forecast_history": "(customer_id, publish_no) VALUES (1, 1)",
+    "forecast.check_results": """(as_of, claim, verdict, bad_rows, checked_rows, said)
+        VALUES ('2025-12-31', 'forecast.scores__within_bounds', 'passed', 0, 1, 'it holds')""",
 }
 
 
@@ -403,3 +407,37 @@ def test_what_keeps_nothing_is_not_undone(warehouse: str) -> None:
     run_pipeline(warehouse, ROOT / "data", "2026-01-31", "1")
     execute(warehouse, "SET LOCAL ltv.keeps_nothing = 'on'; UPDATE core.orders SET product = 'as migrated'")
     assert fetch(warehouse, "SELECT FROM audit.replaced_rows") == []
+
+
+def test_the_history_of_forecasts_begins_with_the_published_one(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = migrated_before("0017", new_database, tmp_path, monkeypatch)
+    execute(
+        url,
+        """INSERT INTO forecast.clv_model
+            (as_of, verdict, customers, repeat_customers, r, alpha, a, b, log_likelihood, seconds)
+        VALUES ('2026-01-28', 'fitted, without values: a test', 2, 1, 0.243, 4.414, 0.793, 2.426, -1, 1)""",
+    )
+    execute(
+        url,
+        """INSERT INTO forecast.customer_forecast
+        SELECT n, '2026-01-31', x, t_x / 7.0, t / 7.0, m, v.p_alive, v.orders, NULL, NULL, 1, now()
+        FROM (VALUES (1, 0, 0, 30, 0, 1, 0.4), (2, 3, 101, 213, 12.3456, 0.5, 1)) AS v (n, x, t_x, t, m, p_alive, orders)""",
+    )
+    migrate.migrate(url)
+    assert fetch(
+        url,
+        """SELECT customer_id, publish_no, frequency, first_order_date::text, last_order_date::text, monetary_value::text
+        FROM forecast.customer_forecast_history ORDER BY 1""",
+    ) == [
+        (1, 1, 0, "2026-01-01", "2026-01-01", "0.0000"),
+        (2, 1, 3, "2025-07-02", "2025-10-11", "12.3456"),
+    ]
+    assert fetch(
+        url, "SELECT as_of::text, model_no, customers, expected_orders::text, expected_value FROM forecast.publishes"
+    ) == [("2026-01-31", 1, 2, "1.400000", None)]
+    known = "customer_id, as_of, frequency, recency, t, monetary_value, model_no"
+    assert fetch(
+        url, f"SELECT {known} FROM marts.customer_forecast_as_of('2026-01-31') ORDER BY customer_id"
+    ) == fetch(url, f"SELECT {known} FROM forecast.customer_forecast ORDER BY customer_id")

@@ -134,7 +134,9 @@ def kept_rows(connection: psycopg.Connection) -> list[list[list[str]]]:
     """Where every row of a kept table lies: a row that is written anew lies elsewhere."""
     tables = connection.execute(
         """SELECT schemaname, tablename FROM pg_catalog.pg_tables
-        WHERE schemaname IN ('core', 'marts') OR tablename IN ('clv_model', 'customer_forecast')
+        WHERE schemaname IN ('core', 'marts') OR schemaname = 'forecast' AND tablename IN (
+            'clv_model', 'customer_forecast', 'customer_forecast_history', 'publishes', 'check_results'
+        )
         ORDER BY schemaname, tablename"""
     ).fetchall()
     return [query(connection, sql.SQL("SELECT ctid, * FROM {}").format(sql.Identifier(*table))) for table in tables]

@@ -23,25 +23,6 @@ WITH model AS (
     LIMIT 1
 ),
 
--- Each quarter is discounted from its middle.
-quarters AS (
-    SELECT
-        quarter.number,
-        quarter.number * assumptions.weeks_a_year / 4 AS weeks,
-        (1 + assumptions.yearly_discount) ^ -((quarter.number - 0.5) / 4) AS discount
-    FROM forecast.assumptions
-    CROSS JOIN generate_series(1, 4) AS quarter (number)
-),
-
--- What is expected up to the end of a quarter counts as in it, and no more as in the next one.
-weighted AS (
-    SELECT
-        quarters.number,
-        quarters.weeks,
-        quarters.discount - coalesce(lead(quarters.discount) OVER (ORDER BY quarters.number), 0) AS weight
-    FROM quarters
-),
-
 -- For everybody who has bought as often since the same day: far fewer than there are customers.
 patterns AS (
     SELECT DISTINCT
@@ -50,70 +31,43 @@ patterns AS (
     FROM forecast.customer_rfm
 ),
 
-expected AS (
+expectations AS (
     SELECT
         patterns.frequency,
         patterns.t,
-        weighted.number,
-        weighted.weight,
-        forecast.expected_orders(
-            model.r, model.alpha, model.a, model.b, patterns.frequency, patterns.t, weighted.weeks
-        ) AS orders
+        expected.orders,
+        expected.discounted_orders
     FROM patterns
+    CROSS JOIN forecast.assumptions
     CROSS JOIN model
-    CROSS JOIN weighted
-),
-
-expectations AS (
-    SELECT
-        expected.frequency,
-        expected.t,
-        max(expected.orders) FILTER (WHERE expected.number = 4) AS orders,
-        sum(expected.orders * expected.weight) AS discounted_orders
-    FROM expected
-    GROUP BY expected.frequency, expected.t
-),
-
-customers AS (
-    SELECT
-        customer_rfm.customer_id,
-        customer_rfm.as_of,
-        customer_rfm.frequency,
-        customer_rfm.recency,
-        customer_rfm.t,
-        customer_rfm.monetary_value,
-        expectations.orders,
-        expectations.discounted_orders,
-        CASE WHEN model.r IS NOT NULL THEN model.model_no END AS model_no,
-        CASE
-            WHEN model.r IS NOT NULL
-                THEN forecast.p_alive(
-                    model.r, model.alpha, model.a, model.b,
-                    customer_rfm.frequency, customer_rfm.recency, customer_rfm.t
-                )
-        END AS p_alive,
-        forecast.expected_order_value(
-            model.p, model.q, model.gamma,
-            customer_rfm.frequency, customer_rfm.monetary_value::double precision
-        ) AS order_value
-    FROM forecast.customer_rfm
-    LEFT JOIN model ON true
-    LEFT JOIN expectations
-        ON customer_rfm.frequency = expectations.frequency AND customer_rfm.t = expectations.t
+    CROSS JOIN
+        LATERAL forecast.year_ahead(
+            model.r, model.alpha, model.a, model.b,
+            patterns.frequency, patterns.t, assumptions.yearly_discount, assumptions.weeks_a_year
+        ) AS expected
 )
 
 SELECT
-    customers.customer_id,
-    customers.as_of,
-    customers.frequency,
-    customers.recency,
-    customers.t,
-    customers.monetary_value,
-    customers.p_alive::numeric(7, 6) AS p_alive,
-    (customers.p_alive * customers.orders)::numeric(14, 6) AS expected_orders,
-    customers.order_value::numeric(24, 2) AS expected_order_value,
-    (customers.p_alive * customers.discounted_orders * customers.order_value)::numeric(24, 2) AS expected_value,
-    customers.model_no
-FROM customers;
+    customer_rfm.customer_id,
+    customer_rfm.as_of,
+    customer_rfm.frequency,
+    customer_rfm.recency,
+    customer_rfm.t,
+    customer_rfm.monetary_value,
+    score.p_alive,
+    score.expected_orders,
+    score.expected_order_value,
+    score.expected_value,
+    CASE WHEN model.r IS NOT NULL THEN model.model_no END AS model_no
+FROM forecast.customer_rfm
+LEFT JOIN model ON true
+LEFT JOIN expectations
+    ON customer_rfm.frequency = expectations.frequency AND customer_rfm.t = expectations.t
+CROSS JOIN
+    LATERAL forecast.score(
+        model.r, model.alpha, model.a, model.b, model.p, model.q, model.gamma,
+        customer_rfm.frequency, customer_rfm.recency, customer_rfm.t, customer_rfm.monetary_value,
+        expectations.orders, expectations.discounted_orders
+    ) AS score;
 
 ANALYZE forecast.scores;

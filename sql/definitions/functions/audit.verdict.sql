@@ -88,7 +88,19 @@ BEGIN
             said = excluded.said,
             checked_at = excluded.checked_at;
         PERFORM audit.leave_run(claim, NULL);
+    ELSIF claim LIKE 'forecast.%' THEN
+        -- Outside of any run.
+        INSERT INTO forecast.check_results (as_of, claim, verdict, bad_rows, checked_rows, said)
+        SELECT freshness.as_of, claim, verdict, coalesce(bad_rows, 0), coalesce(checked_rows, 0), said
+        FROM marts.freshness
+        ON CONFLICT ON CONSTRAINT check_results_pkey DO UPDATE
+        SET
+            verdict = excluded.verdict,
+            bad_rows = excluded.bad_rows,
+            checked_rows = excluded.checked_rows,
+            said = excluded.said,
+            checked_at = excluded.checked_at;
     END IF;
     RETURN verdict <> 'failed';
 END $$;
-COMMENT ON FUNCTION audit.verdict(text, numeric, numeric, numeric, numeric, text) IS 'Judge a claim, keep the verdict in audit.check_results, say it in a NOTICE; false only where it failed and no override of the claim holds. Nothing to check is a failure, unless the delivery is the last one''s equal.';
+COMMENT ON FUNCTION audit.verdict(text, numeric, numeric, numeric, numeric, text) IS 'Judge a claim, keep the verdict in audit.check_results (the forecast''s: in forecast.check_results), say it in a NOTICE; false only where it failed and no override of the claim holds. Nothing to check is a failure, unless the delivery is the last one''s equal.';
