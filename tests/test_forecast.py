@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import date
 from decimal import Decimal
 from importlib.util import find_spec
@@ -429,6 +430,33 @@ def test_what_goes_wrong_is_said_in_plain_words(warehouse: str, monkeypatch: pyt
     assert str(failed.value) == 'invalid input syntax for type date: "…" (sql/forecast/scores.sql)'
 
 
+@pytest.mark.parametrize(("shift", "verdict"), [(0, "passed"), (1, "failed")])
+def test_a_verdict_is_kept_and_shown_though_its_task_fails(
+    shift: int, verdict: str, warehouse: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.exceptions import AirflowException
+    from in_run import LastRowCheckOperator
+
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    run_forecast(warehouse)
+    judged = "SELECT claim, verdict FROM forecast.check_results WHERE as_of = '2026-01-31' ORDER BY claim"
+    claims = [f"forecast.{path.stem}" for path in FILES if "__" in path.stem]
+    assert fetch(warehouse, judged) == [(claim, "passed") for claim in claims]
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
+    execute(warehouse, "UPDATE forecast.scores SET p_alive = p_alive + %s", [shift])
+    claim = "forecast.scores__within_bounds"
+    sql = (SQL / "forecast" / "scores__within_bounds.sql").read_text()
+    operator = LastRowCheckOperator(task_id=claim, sql=sql, conn_id="warehouse")
+    with pytest.raises(AirflowException) if shift else nullcontext():
+        operator.execute({})
+    assert (claim, verdict) in fetch(warehouse, judged)
+    said = f"{claim} failed: 300 of 300 bad, e.g. customer 1" if shift else None
+    assert fetch(warehouse, "SELECT checks, not_passed, said, days_behind FROM marts.forecast_freshness") == [
+        (len(claims), shift, said, 0)
+    ]
+
+
 def shop(folder: Path, customers: int = 300) -> Path:
     """Customers who buy now and then, half of them more than once."""
     orders = [
@@ -545,7 +573,8 @@ def test_whoever_is_forgotten_meanwhile_does_not_come_back(warehouse: str, tmp_p
     erasing.join()
     for table in ("customer_forecast", "customer_forecast_history"):
         assert fetch(
-            warehouse, f"SELECT count(DISTINCT customer_id), count(*) FILTER (WHERE customer_id = 7) FROM forecast.{table}"
+            warehouse,
+            f"SELECT count(DISTINCT customer_id), count(*) FILTER (WHERE customer_id = 7) FROM forecast.{table}",
         ) == [(299, 0)]
 
 

@@ -423,12 +423,14 @@ def test_the_history_of_forecasts_begins_with_the_published_one(
         url,
         """INSERT INTO forecast.customer_forecast
         SELECT n, '2026-01-31', x, t_x / 7.0, t / 7.0, m, v.p_alive, v.orders, NULL, NULL, 1, now()
-        FROM (VALUES (1, 0, 0, 30, 0, 1, 0.4), (2, 3, 101, 213, 12.3456, 0.5, 1)) AS v (n, x, t_x, t, m, p_alive, orders)""",
+        FROM (VALUES (1, 0, 0, 30, 0, 1, 0.4), (2, 3, 101, 213, 12.3456, 0.5, 1))
+            AS v (n, x, t_x, t, m, p_alive, orders)""",
     )
     migrate.migrate(url)
     assert fetch(
         url,
-        """SELECT customer_id, publish_no, frequency, first_order_date::text, last_order_date::text, monetary_value::text
+        """SELECT customer_id, publish_no, frequency, first_order_date::text, last_order_date::text,
+            monetary_value::text
         FROM forecast.customer_forecast_history ORDER BY 1""",
     ) == [
         (1, 1, 0, "2026-01-01", "2026-01-01", "0.0000"),
@@ -438,6 +440,6 @@ def test_the_history_of_forecasts_begins_with_the_published_one(
         url, "SELECT as_of::text, model_no, customers, expected_orders::text, expected_value FROM forecast.publishes"
     ) == [("2026-01-31", 1, 2, "1.400000", None)]
     known = "customer_id, as_of, frequency, recency, t, monetary_value, model_no"
-    assert fetch(
-        url, f"SELECT {known} FROM marts.customer_forecast_as_of('2026-01-31') ORDER BY customer_id"
-    ) == fetch(url, f"SELECT {known} FROM forecast.customer_forecast ORDER BY customer_id")
+    assert fetch(url, f"SELECT {known} FROM marts.customer_forecast_as_of('2026-01-31') ORDER BY customer_id") == fetch(
+        url, f"SELECT {known} FROM forecast.customer_forecast ORDER BY customer_id"
+    )

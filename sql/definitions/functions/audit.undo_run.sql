@@ -47,7 +47,14 @@ BEGIN
     -- What stood published before it, which is what will be published again.
     SELECT runs.* INTO published
     FROM audit.runs
-    WHERE runs.state = 'published' AND runs.run_no < undone.run_no
+    WHERE
+        runs.run_no < undone.run_no
+        AND runs.state <> 'undone'
+        AND (
+            runs.state = 'published'
+            -- One that has published, and failed all the same.
+            OR EXISTS (SELECT FROM marts.customer_ltv_history WHERE customer_ltv_history.run_no = runs.run_no)
+        )
     ORDER BY runs.run_no DESC
     LIMIT 1;
     INSERT INTO audit.runs (dag_run_id, as_of, state, reason, fingerprint, ended_at)
