@@ -2,6 +2,13 @@
 SET lock_timeout = '5s';
 SET statement_timeout = '60s';
 
+-- The last change of each customer up to a day (marts.customer_ltv_as_of), or before a publish (marts.ltv_movers).
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX customer_ltv_history_last_change
+ON marts.customer_ltv_history (customer_id, change_no DESC) INCLUDE (as_of);
+-- squawk-ignore require-concurrent-index-deletion
+DROP INDEX marts.customer_ltv_history_customer_id;
+
 CREATE TABLE forecast.publishes (
     publish_no integer NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     as_of date NOT NULL,

@@ -16,7 +16,6 @@ BEGIN ATOMIC
                 (1 + yearly_discount) ^ -((quarter.number - 0.5) / 4)
                 - CASE WHEN quarter.number < 4 THEN (1 + yearly_discount) ^ -((quarter.number + 0.5) / 4) ELSE 0 END
             )
-            ORDER BY quarter.number
         ) AS discounted_orders
     FROM generate_series(1, 4) AS quarter (number);
 END;

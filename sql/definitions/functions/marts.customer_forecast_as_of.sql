@@ -65,7 +65,8 @@ AS $$
         FROM customers
     ),
 
-    expectations AS (
+    -- Once per pattern, not per customer.
+    expectations AS MATERIALIZED (
         SELECT
             patterns.frequency,
             patterns.t,

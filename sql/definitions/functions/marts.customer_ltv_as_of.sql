@@ -15,20 +15,24 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT
         latest.customer_id,
-        latest.total_orders,
-        latest.total_amount,
-        latest.avg_order_value,
-        latest.ltv,
-        latest.first_order_date,
-        latest.last_order_date,
-        latest.orders_per_year,
-        latest.avg_lifespan_years
+        history.total_orders,
+        history.total_amount,
+        history.avg_order_value,
+        history.ltv,
+        history.first_order_date,
+        history.last_order_date,
+        history.orders_per_year,
+        history.avg_lifespan_years
+    -- From the index alone.
     FROM (
-        SELECT DISTINCT ON (history.customer_id) history.*
-        FROM marts.customer_ltv_history AS history
-        WHERE history.as_of <= $1
-        ORDER BY history.customer_id ASC, history.change_no DESC
+        SELECT DISTINCT ON (changes.customer_id)
+            changes.customer_id,
+            changes.change_no
+        FROM marts.customer_ltv_history AS changes
+        WHERE changes.as_of <= $1
+        ORDER BY changes.customer_id ASC, changes.change_no DESC
     ) AS latest
-    WHERE latest.action <> 'DELETE';
+    INNER JOIN marts.customer_ltv_history AS history ON latest.change_no = history.change_no
+    WHERE history.action <> 'DELETE';
 END;
 COMMENT ON FUNCTION marts.customer_ltv_as_of(date) IS 'customer_ltv as it was last published for a day, or else for the last one before; nothing for a day before the first, the newest for a day to come. One row per customer_id.';

@@ -108,20 +108,17 @@ SELECT
     parts.by_window,
     parts.by_lifespan,
     parts.ltv - parts.previous_ltv AS change,
-    (
-        SELECT part.reason
-        FROM (
-            VALUES
-            (1, 'first seen', parts.by_first_seen),
-            (2, 'gone', parts.by_gone),
-            (3, 'new orders', parts.by_new_orders),
-            (4, 'refunds', parts.by_refunds),
-            (5, 'window', parts.by_window),
-            (6, 'lifespan', parts.by_lifespan)
-        ) AS part (number, reason, amount)
-        ORDER BY abs(part.amount) DESC, part.number ASC
-        LIMIT 1
-    ) AS reason,
+    CASE greatest(
+        abs(parts.by_first_seen), abs(parts.by_gone), abs(parts.by_new_orders),
+        abs(parts.by_refunds), abs(parts.by_window), abs(parts.by_lifespan)
+    )
+        WHEN abs(parts.by_first_seen) THEN 'first seen'
+        WHEN abs(parts.by_gone) THEN 'gone'
+        WHEN abs(parts.by_new_orders) THEN 'new orders'
+        WHEN abs(parts.by_refunds) THEN 'refunds'
+        WHEN abs(parts.by_window) THEN 'window'
+        ELSE 'lifespan'
+    END AS reason,
     rank() OVER (ORDER BY abs(parts.ltv - parts.previous_ltv) DESC) AS place
 FROM parts
 LEFT JOIN core.customers ON parts.customer_id = customers.customer_id;
