@@ -1,6 +1,6 @@
 -- forecast.customer_forecast: what each customer is expected to buy in the next 12 months; what marts shows of it.
 -- Grain: one row per customer_id with a paid order.
--- Reads: forecast.scores
+-- Reads: forecast.scores, assumptions
 -- Write: merged; only rows that differ are written. What the forecast is made from is kept where it has changed.
 
 -- Whoever is being erased (core.forget_customer) must not come back with this: one of the two waits for the other.
