@@ -107,7 +107,7 @@ BEGIN
             AND tables.relnamespace::regnamespace::text IN ('staging', 'core', 'intermediate', 'marts', 'forecast')
             AND tables.oid <> 'core.forgotten_customers'::regclass
         -- forecast.customer_forecast before its history: who publishes one holds it, and then appends to the other.
-        ORDER BY tables.oid
+        ORDER BY name
     LOOP
         EXECUTE format(
             'WITH gone AS (DELETE FROM %s AS held WHERE held.customer_id = $1 RETURNING held.*) SELECT count(*), %s FROM gone',
