@@ -13,8 +13,11 @@ BEGIN ATOMIC
         sum(
             forecast.expected_orders(r, alpha, a, b, frequency, t, quarter.number * weeks_a_year / 4)
             * (
-                (1 + yearly_discount) ^ -((quarter.number - 0.5) / 4)
-                - CASE WHEN quarter.number < 4 THEN (1 + yearly_discount) ^ -((quarter.number + 0.5) / 4) ELSE 0 END
+                (1 + yearly_discount) ^ ((1 - 2 * quarter.number)::double precision / 8)
+                - CASE
+                    WHEN quarter.number = 4 THEN 0
+                    ELSE (1 + yearly_discount) ^ ((-1 - 2 * quarter.number)::double precision / 8)
+                END
             )
         ) AS discounted_orders
     FROM generate_series(1, 4) AS quarter (number);
