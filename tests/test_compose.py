@@ -1,4 +1,4 @@
-"""docker-compose.yaml, really started: both executors, a worker and the database killed in the middle of a run.
+"""docker-compose.yaml, really started: both executors, monitoring, a worker and the database killed in a run.
 
 No registry can be reached where this runs, so the images that the project names are stand-ins (tests/stand_ins): what
 is proven are this project's files, not the public images. `make test` runs only the tests that need no engine.
@@ -27,6 +27,7 @@ import pytest
 import server
 from conftest import ROOT
 from pipeline import run_pipeline
+from receivers import listening
 from support import command_lines, fetch, warehouse_of
 
 DAYS = ["2026-01-31", "2026-02-28"]
@@ -38,6 +39,7 @@ NAMES = {
     "POSTGRES_PASSWORD",
     "AIRFLOW_DB_PASSWORD",
     "LTV_PIPELINE_PASSWORD",
+    "LTV_EXPORTER_PASSWORD",
     "AIRFLOW_ADMIN_PASSWORD",
     "REDIS_PASSWORD",
     "AIRFLOW_SECRET_KEY",
@@ -124,9 +126,9 @@ class Stack:
         return self.engine.docker("compose", "--project-directory", self.folder, *files, *self.profile, *arguments)
 
     def containers(self, *services: str) -> list[dict]:
-        """What the engine knows of the containers of these services, or of all but the one that has done its work."""
+        """What the engine knows of the containers of these services, or of all but those that have done their work."""
         found = self.engine.inspect(*self.compose("ps", "--all", "--quiet", *services).split())
-        return found if services else [each for each in found if service_of(each) != "init"]
+        return found if services else [each for each in found if each["HostConfig"]["RestartPolicy"]["Name"] != "no"]
 
     @property
     def secrets(self) -> set[str]:
@@ -144,6 +146,29 @@ class Stack:
             token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
             client.headers["Authorization"] = f"Bearer {token}"
             return client.request(method, path, **arguments).raise_for_status().json()
+
+
+def is_confined(container: dict) -> None:
+    """Healthy, and without a right, a folder or memory that it does not need."""
+    limits = container["HostConfig"]
+    assert limits["Memory"] > 0, container["Name"]
+    assert (limits["ReadonlyRootfs"], limits["CapDrop"], limits["CapAdd"]) == (True, ["ALL"], None)
+    assert limits["SecurityOpt"] == ["no-new-privileges:true"]
+    assert limits["RestartPolicy"]["Name"] == "unless-stopped"
+    status = Path(f"/proc/{main_process(container)}/status").read_text()
+    assert "Uid:\t0" not in status, f"{container['Name']} runs as root"
+    assert "CapEff:\t0000000000000000" in status
+    assert container["State"]["Health"]["Status"] == "healthy"
+
+
+def bound_ports(containers: list[dict]) -> set[tuple[str, str, str]]:
+    """The service, address and port of every port that these containers have on this machine."""
+    return {
+        (service_of(each), binding["HostIp"], binding["HostPort"])
+        for each in containers
+        for bindings in each["NetworkSettings"]["Ports"].values()
+        for binding in bindings or []
+    }
 
 
 def service_of(container: dict) -> str:
@@ -206,13 +231,15 @@ def stack(request: pytest.FixtureRequest, engine: docker.Engine, seen: set[str])
     folder = copy_project(engine.folder / request.cls.__name__)
     make_secrets(folder)
     with (folder / ".env").open("a") as file:
-        file.write(f"POSTGRES_PORT={free_port()}\nUI_PORT={free_port()}\n")
-    # No run but the tests' own, and a task whose process is gone is noticed in seconds, not in five minutes.
+        file.writelines(f"{name}_PORT={free_port()}\n" for name in ("POSTGRES", "UI", "PROMETHEUS", "ALERTMANAGER"))
+    # No run but the tests' own; a task whose process is gone, and a database that is, are noticed in seconds.
     quick = {
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     }
+    rules = folder / "deploy" / "monitoring" / "alerts.yaml"
+    rules.write_text(rules.read_text().replace("for: 2m", "for: 5s"))
     (folder / "quick.json").write_text(json.dumps({"services": {"scheduler": {"environment": quick}}}))
     made = Stack(engine, folder, request.cls.PROFILE, make_secrets(folder), seen)
     docker.say(f"docker compose {' '.join([*made.profile, 'up', '-d', '--wait'])} …")
@@ -365,15 +392,7 @@ class TestLocalExecutor:
             *("postgres", "api-server", "scheduler", "dag-processor", "triggerer"),
         }
         for each in found:
-            limits = each["HostConfig"]
-            assert limits["Memory"] > 0, each["Name"]
-            assert (limits["ReadonlyRootfs"], limits["CapDrop"], limits["CapAdd"]) == (True, ["ALL"], None)
-            assert limits["SecurityOpt"] == ["no-new-privileges:true"]
-            assert limits["RestartPolicy"]["Name"] == "unless-stopped"
-            status = Path(f"/proc/{main_process(each)}/status").read_text()
-            assert "Uid:\t0" not in status, f"{each['Name']} runs as root"
-            assert "CapEff:\t0000000000000000" in status
-            assert each["State"]["Health"]["Status"] == "healthy"
+            is_confined(each)
 
     def test_a_service_that_stands_still_is_not_healthy(self, stack: Stack) -> None:
         """It still runs: only a check of its own sees that it does nothing."""
@@ -390,13 +409,7 @@ class TestLocalExecutor:
         wait_until_healthy(stack)
 
     def test_ports_are_this_machines_own(self, stack: Stack) -> None:
-        bound = {
-            (service_of(each), binding["HostIp"], binding["HostPort"])
-            for each in stack.containers()
-            for bindings in each["NetworkSettings"]["Ports"].values()
-            for binding in bindings or []
-        }
-        assert bound == {
+        assert bound_ports(stack.containers()) == {
             ("postgres", "127.0.0.1", stack.values["POSTGRES_PORT"]),
             ("api-server", "127.0.0.1", stack.values["UI_PORT"]),
         }
@@ -466,10 +479,7 @@ class TestCeleryExecutor:
         found = [service_of(each) for each in stack.containers()]
         assert (found.count("redis"), found.count("worker")) == (1, 2)
         for each in stack.containers("redis", "worker"):
-            limits = each["HostConfig"]
-            assert limits["Memory"] > 0, each["Name"]
-            assert (limits["ReadonlyRootfs"], limits["CapDrop"], limits["CapAdd"]) == (True, ["ALL"], None)
-            assert each["State"]["Health"]["Status"] == "healthy"
+            is_confined(each)
             assert not any(each["NetworkSettings"]["Ports"].values()), "nobody but Airflow needs it"
 
     def test_redis_wants_the_password(self, stack: Stack) -> None:
@@ -497,6 +507,95 @@ class TestCeleryExecutor:
         assert {each["task_id"]: each["try_number"] for each in tries}["core.payments"] > 1
         wait_until_healthy(stack)
         assert stack.engine.inspect(killed["Id"])[0]["RestartCount"] == 1
+
+    def test_no_password_shows(self, stack: Stack) -> None:
+        no_password_shows(stack)
+
+    def test_down_leaves_nothing_behind(self, stack: Stack) -> None:
+        down_leaves_nothing_behind(stack)
+
+
+@pytest.mark.compose
+class TestMonitoring:
+    PROFILE = ("--profile", "monitoring")
+
+    def prometheus(self, stack: Stack, path: str, **parameters: str) -> dict:
+        """What Prometheus' API answers."""
+        address = f"http://127.0.0.1:{stack.values['PROMETHEUS_PORT']}/api/v1/{path}"
+        return httpx.get(address, params=parameters, trust_env=False).raise_for_status().json()["data"]
+
+    def value(self, stack: Stack, expression: str) -> float:
+        """The one number that Prometheus finds for an expression."""
+        found = self.prometheus(stack, "query", query=expression)["result"]
+        assert len(found) == 1, (expression, found)
+        return float(found[0]["value"][1])
+
+    def test_three_services_come_too(self, stack: Stack) -> None:
+        found = {service_of(each): each for each in stack.containers()}
+        added = {name: found[name] for name in ("postgres-exporter", "prometheus", "alertmanager")}
+        assert len(found) == 5 + len(added)
+        for each in added.values():
+            is_confined(each)
+        assert bound_ports(list(added.values())) == {
+            ("prometheus", "127.0.0.1", stack.values["PROMETHEUS_PORT"]),
+            ("alertmanager", "127.0.0.1", stack.values["ALERTMANAGER_PORT"]),
+        }
+
+    def test_prometheus_knows_what_to_ask_and_when_to_call(self, stack: Stack) -> None:
+        wait_until(lambda: self.value(stack, "min(up)") == self.value(stack, "pg_up") == 1, "everything answers")
+        targets = self.prometheus(stack, "targets")["activeTargets"]
+        assert {each["labels"]["job"]: each["health"] for each in targets} == {"warehouse": "up", "alertmanager": "up"}
+        known = [rule["name"] for group in self.prometheus(stack, "rules")["groups"] for rule in group["rules"]]
+        assert known == re.findall(r"- alert: (\w+)", (ROOT / "deploy/monitoring/alerts.yaml").read_text())
+        told = self.prometheus(stack, "alertmanagers")["activeAlertmanagers"]
+        assert [each["url"] for each in told] == ["http://alertmanager:9093/api/v2/alerts"]
+
+    def test_the_exporter_reads_the_metrics_and_nothing_else(self, stack: Stack) -> None:
+        login = ("ltv_exporter", "LTV_EXPORTER_PASSWORD")
+        assert fetch(stack.url("warehouse", *login), "SELECT FROM audit.warehouse_metrics")
+        for table in ("core.customers", "marts.customer_ltv", "audit.rejected_rows", "raw.customer_data"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                fetch(stack.url("warehouse", *login), f"SELECT FROM {table}")
+        with pytest.raises(psycopg.OperationalError, match='permission denied for database "airflow"'):
+            psycopg.connect(stack.url("airflow", *login))
+
+    def test_a_run_is_seen(self, stack: Stack, expected: dict[str, list[tuple]]) -> None:
+        docker.say(f"Monitoring: a run as of {DAYS[0]} …")
+        publishes_a_first_day(stack, expected)
+        published = "customer_ltv_step_rows{task='marts.customer_ltv'}"
+        wait_until(lambda: self.value(stack, published) == len(expected[DAYS[0]]), "the run is measured")
+        assert self.value(stack, "customer_ltv_file_rows{source='order_data',kind='records'}") == 3000
+        assert self.value(stack, "customer_ltv_run_seconds{state='published'}") > 0
+        page = httpx.get(
+            f"http://127.0.0.1:{stack.values['PROMETHEUS_PORT']}/consoles/customer_ltv.html", trust_env=False
+        )
+        assert "<li>The warehouse answers.</li>" in page.text
+        assert "<td>order_data</td><td>3000</td>" in page.text
+
+    def test_whom_the_operator_names_is_told(self, stack: Stack) -> None:
+        address = f"http://127.0.0.1:{stack.values['ALERTMANAGER_PORT']}/api/v2/alerts"
+        alarm = {"filter": "alertname=CustomerLtvWarehouseDown"}
+
+        def alerts() -> list[tuple[str, list[str]]]:
+            found = httpx.get(address, params=alarm, trust_env=False).raise_for_status().json()
+            return [(each["labels"]["severity"], [told["name"] for told in each["receivers"]]) for each in found]
+
+        assert alerts() == [], "nobody has been told of anything yet"
+        docker.say("The database is killed, and stays down …")
+        stack.compose("kill", "postgres")
+        wait_until(lambda: alerts() == [("page", ["nobody-yet"])], "the alert is at Alertmanager")
+        # Where its containers find this machine, and nobody else does.
+        bridge = stack.containers("alertmanager")[0]["NetworkSettings"]["Networks"]["customer-ltv_default"]["Gateway"]
+        with listening(bridge) as receivers:
+            (stack.folder / "own.yaml").write_text(receivers.alertmanager(bridge))
+            with (stack.folder / ".env").open("a") as file:
+                file.write("ALERTMANAGER_CONFIG=./own.yaml\n")
+            stack.compose("up", "-d", "--wait", "--no-deps", "--force-recreate", "alertmanager")
+            receivers.wait_for_alert("CustomerLtvWarehouseDown", "The warehouse does not answer.")
+            docker.say("Somebody was told; the database is started again …")
+            stack.compose("start", "postgres")
+            receivers.wait_for_alert("CustomerLtvWarehouseDown", "The warehouse does not answer.", "resolved")
+        wait_until_healthy(stack)
 
     def test_no_password_shows(self, stack: Stack) -> None:
         no_password_shows(stack)

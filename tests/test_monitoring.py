@@ -1,16 +1,16 @@
 """What a monitor sees, and whom it wakes: metrics, postgres-exporter, Prometheus' rules, and all of it at once."""
 
-import json
+import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from html import unescape
 from pathlib import Path
-from queue import Queue
-from threading import Thread
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import migrate
@@ -19,22 +19,17 @@ import pytest
 import server
 from conftest import ROOT, database_url
 from pipeline import begin, run_pipeline
+from receivers import listening
 from support import distributed, execute, fetch, free_port, warehouse_of
 
 MONITORING = ROOT / "deploy" / "monitoring"
 AS_OF = "2026-01-31"
+Program = tuple[str, dict[str, str]]
 METRICS = "SELECT metric, subject, value FROM audit.warehouse_metrics ORDER BY 1, 2"
 EXPORTER_LOGIN = "CREATE ROLE exporter LOGIN PASSWORD 'exporter' IN ROLE ltv_monitor, pg_monitor"
-PROMETHEUS = """
-global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}}
-rule_files: [rules.yaml]
-scrape_configs:
-  - job_name: warehouse
-    static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]
-alerting:
-  alertmanagers:
-    - static_configs: [{{targets: ["127.0.0.1:{receiver}"]}}]
-"""
+DEFAULT_TEMPLATES = Path("/usr/share/prometheus/alertmanager")
+# Debian's Alertmanager reads its templates from where it would be installed: unpacked, it sees them there, alone.
+WITH_TEMPLATES = 'mount -t overlay -o "lowerdir=$0:/usr/share" overlay /usr/share && exec "$@"'
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +111,14 @@ def test_a_monitor_reads_the_metrics_and_nothing_else(table: str, exporter_url: 
 
 
 @pytest.fixture(scope="module")
-def programs() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
-    """Prometheus, its promtool and postgres-exporter: the distribution's."""
+def programs() -> Iterator[dict[str, Program]]:
+    """Prometheus, Alertmanager, their tools and postgres-exporter: the distribution's."""
     folder = Path(tempfile.mkdtemp(prefix="ltv-monitoring-"))
     packages = {
         "promtool": "prometheus",
         "prometheus": "prometheus",
+        "amtool": "prometheus-alertmanager",
+        "prometheus-alertmanager": "prometheus-alertmanager",
         "prometheus-postgres-exporter": "prometheus-postgres-exporter",
     }
     try:
@@ -131,12 +128,18 @@ def programs() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
 
 
 @contextmanager
-def running(program: tuple[str, dict[str, str]], *arguments: str, **environment: str) -> Iterator[None]:
+def running(program: Program, *arguments: str, **environment: str) -> Iterator[None]:
     """A program for as long as the block lasts."""
     path, own = program
+    command = [path, *arguments]
+    if path.endswith("/prometheus-alertmanager") and not DEFAULT_TEMPLATES.exists():
+        if os.geteuid() != 0:
+            pytest.skip("Alertmanager is not installed, and only root can show it its templates where they would be")
+        unpacked = Path(path).parents[1] / "share"
+        command = ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", WITH_TEMPLATES, str(unpacked), *command]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen([path, *arguments], env=own | environment, stdout=log, stderr=log) as process,
+        subprocess.Popen(command, env=own | environment, stdout=log, stderr=log) as process,
     ):
         try:
             yield
@@ -159,7 +162,7 @@ def wait_for(address: str, text: str) -> str:
     raise AssertionError(f"{address} has no {text!r}: {page[-2000:]}")
 
 
-def exporter(programs: dict[str, tuple[str, dict[str, str]]], port: int, url: str) -> object:
+def exporter(programs: dict[str, Program], port: int, url: str) -> object:
     return running(
         programs["prometheus-postgres-exporter"],
         f"--web.listen-address=127.0.0.1:{port}",
@@ -168,9 +171,7 @@ def exporter(programs: dict[str, tuple[str, dict[str, str]]], port: int, url: st
     )
 
 
-def test_the_exporter_scrapes_what_the_queries_say(
-    programs: dict[str, tuple[str, dict[str, str]]], exporter_url: str
-) -> None:
+def test_the_exporter_scrapes_what_the_queries_say(programs: dict[str, Program], exporter_url: str) -> None:
     port = free_port()
     with exporter(programs, port, exporter_url):
         page = wait_for(f"http://127.0.0.1:{port}/metrics", "customer_ltv_data_age_seconds")
@@ -199,7 +200,7 @@ def test_the_exporter_scrapes_what_the_queries_say(
     assert "customer_ltv_step_seconds" in page
 
 
-def test_every_alert_sounds_when_it_should_and_not_before(programs: dict[str, tuple[str, dict[str, str]]]) -> None:
+def test_every_alert_sounds_when_it_should_and_not_before(programs: dict[str, Program]) -> None:
     path, environment = programs["promtool"]
     for arguments in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
         done = subprocess.run(
@@ -213,52 +214,89 @@ def test_every_alert_sounds_when_it_should_and_not_before(programs: dict[str, tu
         assert f"alertname: {alert}\n        exp_alerts:" in tried, f"no test in which {alert} sounds"
 
 
-def test_a_killed_server_wakes_somebody(programs: dict[str, tuple[str, dict[str, str]]], tmp_path: Path) -> None:
-    # It stands where Alertmanager would.
-    received: Queue[list] = Queue()
+def test_nobody_is_told_until_somebody_is_named(programs: dict[str, Program], tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    with listening() as receivers:
+        own.write_text(receivers.alertmanager())
+    path, environment = programs["amtool"]
 
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
+    def amtool(*arguments: object) -> str:
+        done = subprocess.run([path, *arguments], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
 
-        def log_message(self, *_: object) -> None:
-            pass
+    for file, told in {MONITORING / "alertmanager.yaml": "nobody-yet", own: "on-call"}.items():
+        assert "SUCCESS" in amtool("check-config", file)
+        for severity in re.findall(r"severity: (\w+)", (MONITORING / "alerts.yaml").read_text()):
+            assert amtool("config", "routes", "test", f"--config.file={file}", f"severity={severity}") == told
 
-    ports = {name: free_port() for name in ("exporter", "prometheus")}
+
+@contextmanager
+def watched(programs: dict[str, Program], folder: Path, url: str, alertmanager: str = "") -> Iterator[str]:
+    """Exporter, Prometheus and, if it has a configuration, Alertmanager; yields Prometheus' address.
+
+    All is as in deploy/monitoring, but for the addresses and for the minutes that a rule waits.
+    """
+    ports = {name: free_port() for name in ("postgres-exporter", "prometheus", "alertmanager")}
+    shutil.copytree(MONITORING, folder, dirs_exist_ok=True)
+    settings = (MONITORING / "prometheus.yaml").read_text().replace("15s", "2s")
+    settings = re.sub(r"([a-z-]+):[0-9]{4}", lambda found: f"127.0.0.1:{ports[found[1]]}", settings)
+    (folder / "prometheus.yaml").write_text(settings)
+    (folder / "alerts.yaml").write_text((MONITORING / "alerts.yaml").read_text().replace("for: 2m", "for: 5s"))
+    (folder / "alertmanager.yaml").write_text(alertmanager)
+    usual = {
+        name: [f"--config.file={folder / name}.yaml", f"--web.listen-address=127.0.0.1:{ports[name]}"]
+        for name in ("prometheus", "alertmanager")
+    }
+    kept = [f"--storage.tsdb.path={folder / 'metrics'}", f"--web.console.templates={folder / 'consoles'}"]
+    with ExitStack() as stack:
+        stack.enter_context(exporter(programs, ports["postgres-exporter"], url))
+        stack.enter_context(running(programs["prometheus"], *usual["prometheus"], *kept))
+        if alertmanager:
+            own = [f"--storage.path={folder / 'silences'}", "--cluster.listen-address="]
+            stack.enter_context(running(programs["prometheus-alertmanager"], *usual["alertmanager"], *own))
+        yield f"http://127.0.0.1:{ports['prometheus']}"
+
+
+def test_the_dashboard_shows_what_the_exporter_scrapes(
+    programs: dict[str, Program], exporter_url: str, tmp_path: Path
+) -> None:
+    with watched(programs, tmp_path, exporter_url) as address:
+        wait_for(f"{address}/consoles/customer_ltv.html", "alertmanager: 127.0.0.1")
+        page = wait_for(f"{address}/consoles/customer_ltv.html", "order_data</td>")
+        for link in re.findall(r'href="(/graph[^"]*)"', page):
+            (expression,) = parse_qs(urlsplit(unescape(link)).query)["g0.expr"]
+            answer = httpx.get(f"{address}/api/v1/query", params={"query": expression}, trust_env=False).json()
+            assert answer["status"] == "success", expression
+            assert answer["data"]["result"] or expression == "ALERTS", expression
+    text = re.sub(r"\s*</?\w[^>]*>\s*", " ", page.partition("<body>")[2])
+    for shown in (
+        r"Is it there\? +The warehouse answers\. +alertmanager: 127\.0\.0\.1:\d+ does not answer\. +The last run",
+        r"The last run +published, \d+\.?\d*m?s +The numbers' last day ended \d+d [^.]+ ago\.",
+        r"order_data +3000 +2995 +0 +3 +2 +0 +",
+        r"customer_data +505 +500 +2 +3 +0 +0 +",
+        r"passed: [1-9]\d+ +",
+        r"[a-z]+\.[a-z_]+ +\d+\.\d +3000 +",
+        r"order_data: 2 +",
+    ):
+        assert re.search(shown, text), (shown, text)
+
+
+def test_a_killed_server_wakes_somebody(programs: dict[str, Program], tmp_path: Path) -> None:
     place = Path(tempfile.mkdtemp(prefix="ltv-killed-"))
     killed = server.create(place)
     try:
         migrate.migrate(killed.url, killed.admin_url)
         execute(killed.admin_url, EXPORTER_LOGIN)
-        with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver, ExitStack() as stack:
-            Thread(target=receiver.serve_forever, daemon=True).start()
-            stack.callback(receiver.shutdown)
-            # The rules as they are, but for the minutes that they wait.
-            rules = (MONITORING / "alerts.yaml").read_text().replace("for: 2m", "for: 5s")
-            (tmp_path / "rules.yaml").write_text(rules)
-            (tmp_path / "prometheus.yaml").write_text(PROMETHEUS.format(**ports, receiver=receiver.server_port))
-            url = f"postgresql://exporter:exporter@127.0.0.1:{killed.port}/warehouse?sslmode=disable"
-            stack.enter_context(exporter(programs, ports["exporter"], url))
-            stack.enter_context(
-                running(
-                    programs["prometheus"],
-                    f"--config.file={tmp_path / 'prometheus.yaml'}",
-                    f"--storage.tsdb.path={tmp_path / 'prometheus'}",
-                    f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
-                )
-            )
-            address = f"http://127.0.0.1:{ports['prometheus']}/api/v1"
+        url = f"postgresql://exporter:exporter@127.0.0.1:{killed.port}/warehouse?sslmode=disable"
+        with listening() as receivers, watched(programs, tmp_path, url, receivers.alertmanager()) as address:
             # Before the first scrape there is no server to be seen.
-            wait_for(f"{address}/query?query=pg_up", '"1"]')
-            wait_for(f"{address}/query?query=ALERTS{{alertname='CustomerLtvWarehouseDown'}}", '"result":[]')
-            while not received.empty():
-                received.get()
+            wait_for(f"{address}/api/v1/query?query=pg_up", '"1"]')
+            wait_for(f"{address}/api/v1/query?query=ALERTS{{alertname='CustomerLtvWarehouseDown'}}", '"result":[]')
+            receivers.forget()
             killed.command("pg_ctl", "kill", "KILL", (killed.data / "postmaster.pid").read_text().split()[0])
-            said = received.get(timeout=120)
-        assert [alert["labels"]["alertname"] for alert in said] == ["CustomerLtvWarehouseDown"]
-        assert said[0]["annotations"]["summary"] == "The warehouse does not answer."
+            receivers.wait_for_alert("CustomerLtvWarehouseDown", "The warehouse does not answer.")
+            wait_for(f"{address}/consoles/customer_ltv.html", "CustomerLtvWarehouseDown: page")
     finally:
         # Not by the file that it has left.
         (killed.data / "postmaster.pid").unlink(missing_ok=True)

@@ -8,7 +8,7 @@ if [ "$(id -u)" = 0 ]; then
     exec gosu postgres "$0" "$@"
 fi
 
-if [ ! -s "$PGDATA/PG_VERSION" ]; then
+if [ "${1:-}" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
     if [ -z "${POSTGRES_PASSWORD:-}" ]; then
         echo 'Error: Database is uninitialized and superuser password is not specified.' >&2
         exit 1
