@@ -68,7 +68,7 @@ class Receivers:
 
     def wait_for_alert(self, alertname: str, summary: str, status: str = "firing") -> None:
         """Wait until Alertmanager has told of an alert by webhook and by mail, and see that it says this."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             posted = [alert for _, post in list(self.posts) for alert in post["alerts"] if alert["status"] == status]
             posted = [alert for alert in posted if alert["labels"]["alertname"] == alertname]
