@@ -24,7 +24,7 @@ run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-
 test: $(if $(K),$(DEV),lint $(STORES) $(ORACLE) $(DOCS)) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)
 
-test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors, and kill parts of it (Debian, as root)
+test-compose: $(DEV) ## start docker-compose.yaml on an engine of the test's own, with both executors and monitoring, and kill parts of it (Debian, as root)
 	@$(VENV)/bin/python -m pytest -q -s -r fE -m compose tests/test_compose.py
 
 faults: $(DEV) $(STORES) ## run every test of faults: each fault against each task (make test runs each once per kind of task)
