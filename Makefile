@@ -34,7 +34,7 @@ fuzz: $(DEV) ## run 10,000 generated deliveries through the pipeline, on every c
 	@printf '%s\n' $(or $(SEED),1 2 3 4 5 6 7 8 9 10) | xargs -P $$(getconf _NPROCESSORS_ONLN) -I '{}' \
 		env FUZZ_SEED='{}' FUZZ_DELIVERIES=1000 $(VENV)/bin/python -m pytest -q -s -p no:cacheprovider tests/test_fuzz.py
 
-bench: $(RUN) $(BENCH) ## measure the pipeline against COPY, other tools and itself (N=<orders> TIMES=3 PARTS="loads growth …")
+bench: $(RUN) $(BENCH) $(ORACLE) ## measure the pipeline against COPY, other tools and itself (N=<orders> TIMES=3 PARTS="loads growth …")
 	@$(VENV)/bin/python bench/bench.py
 
 lint: $(DEV) ## check SQL, Python, types, migrations, the compose file and the Dockerfile

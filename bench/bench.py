@@ -1,7 +1,8 @@
 """How fast the pipeline is, in ratios of one run on one server: `make bench`.
 
 N= is the number of orders (default 5,000,000; as many payments, a tenth as many customers), TIMES= how often each is
-measured (default 3; medians count), PARTS= which of loads, growth, peers, copying, airflow and disk (default: all).
+measured (default 3; medians count), PARTS= which of loads, growth, peers, copying, airflow, disk and forecast (default:
+all).
 Prints one table and writes bench/results/<N>.json.
 """
 
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forecast
 import harness
 import migrate
 import peers
@@ -348,7 +350,7 @@ def show(console: Console, orders: int, found: dict[str, dict]) -> None:
             table.add_row(f"seconds per million facts, of {facts}", f"{each:.2f}", "")
         worst = max(found["growth"].values()) / min(found["growth"].values())
         table.add_row("worst / best", "", f"{worst:.2f}")
-    for part in ("copying", "airflow", "disk"):
+    for part in ("copying", "airflow", "disk", "forecast"):
         for name, figure in found.get(part, {}).items():
             table.add_row(name, "", f"{figure:,.2f}")
     console.print(table)
@@ -357,7 +359,7 @@ def show(console: Console, orders: int, found: dict[str, dict]) -> None:
 def main() -> None:
     """Measure what PARTS names."""
     orders, times = int(os.environ.get("N") or 5_000_000), int(os.environ.get("TIMES") or 3)
-    parts = (os.environ.get("PARTS") or "loads growth peers copying airflow disk").split()
+    parts = (os.environ.get("PARTS") or "loads growth peers copying airflow disk forecast").split()
     console = Console(width=110)
     harness.quiet()
     found: dict[str, dict] = {}
@@ -365,9 +367,11 @@ def main() -> None:
         place = Path(folder)
         place.chmod(0o755)
         with harness.own_server(place / "server") as made:
-            console.print("Writing the deliveries …")
-            folders = harness.generate(made, place, orders)
-            megabytes = sum(path.stat().st_size for path in folders["full"].iterdir()) / 1e6
+            folders, megabytes = {}, 0.0
+            if set(parts) & {"loads", "peers", "copying"}:
+                console.print("Writing the deliveries …")
+                folders = harness.generate(made, place, orders)
+                megabytes = sum(path.stat().st_size for path in folders["full"].iterdir()) / 1e6
             measures: dict[str, Callable[[], dict]] = {
                 "loads": lambda: loads(made, folders, times),
                 "peers": lambda: peers.measure(made, folders, times),
@@ -375,6 +379,7 @@ def main() -> None:
                 "growth": lambda: growth(made, place),
                 "disk": lambda: disk(made, place, orders // 10),
                 "airflow": airflow,
+                "forecast": lambda: forecast.measure(made, place, orders // 5, times),
             }
             for part in parts:
                 console.print(f"Measuring {part} …")

@@ -38,6 +38,6 @@ with DAG(
     default_args=TASKS,
 ) as dag:
     scores, customer_forecast = task("scores"), task("customer_forecast")
-    patterns = [task("frequencies"), task("ages"), task("purchase_patterns"), task("value_patterns")]
-    chain_linear(task("customer_rfm"), checks("customer_rfm"), patterns, task("clv_model"), scores)
+    fitted = [task("cohorts"), task("clv_model"), task("expectations")]
+    chain_linear(task("customer_rfm"), checks("customer_rfm"), *fitted, scores)
     chain_linear(scores, checks("scores"), customer_forecast, checks("customer_forecast"))

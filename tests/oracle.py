@@ -12,6 +12,7 @@ import mpmath
 import pandas as pd
 from lifetimes import BetaGeoFitter, GammaGammaFitter
 from lifetimes.utils import summary_data_from_transaction_data
+from scipy import special
 
 
 def bg_nbd(parameters: list[float]) -> BetaGeoFitter:
@@ -71,8 +72,13 @@ def exact(rows: list[tuple]) -> list[float]:
     return list(map(float, found))
 
 
+def digamma(numbers: list[float]) -> list[float]:
+    """Of each."""
+    return list(map(float, special.digamma(numbers)))
+
+
 ANSWERS: dict[str, Callable] = {
-    function.__name__: function for function in (summary, fit, fit_values, expected, values, exact)
+    function.__name__: function for function in (summary, fit, fit_values, expected, values, exact, digamma)
 }
 
 if __name__ == "__main__":

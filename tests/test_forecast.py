@@ -26,7 +26,7 @@ from support import airflow_settings, customer, deliver, execute, fetch, new_air
 from test_cdnow import deliver_purchases, purchases
 
 FILES = sorted((SQL / "forecast").glob("*.sql"))
-FITTED = ["frequencies", "ages", "purchase_patterns", "value_patterns", "clv_model"]
+FITTED = ["cohorts", "clv_model", "expectations"]
 HALF = date(1997, 9, 30)
 END = date(1998, 6, 30)
 Purchases = list[tuple[int, date, Decimal]]
@@ -146,11 +146,12 @@ def enter_summary(connection: psycopg.Connection, rows: list[tuple], as_of: str 
     connection.execute("DROP TABLE IF EXISTS forecast.customer_rfm")
     connection.execute(
         """CREATE TABLE forecast.customer_rfm (customer_id bigint, as_of date, frequency integer,
-            recency double precision, t double precision, monetary_value numeric(24, 4))"""
+            recency double precision, t double precision, monetary_value numeric(24, 4),
+            repeat_amount double precision)"""
     )
     with connection.cursor().copy("COPY forecast.customer_rfm FROM STDIN") as copy:
         for number, row in enumerate(rows, start=1):
-            copy.write_row([number, as_of, *row])
+            copy.write_row([number, as_of, *row, row[0] * row[3]])
 
 
 def fit(url: str, rows: list[tuple], as_of: str = "1997-09-30") -> dict:
@@ -188,6 +189,66 @@ def test_the_published_fits_come_out(warehouse: str, published_summary: list[tup
 def test_the_published_values_come_out_of_the_amounts_themselves(cdnow: SimpleNamespace) -> None:
     """Fader, Hardie: The Gamma-Gamma Model of Monetary Value (2013), of the same customers."""
     assert [round(cdnow.model[HALF][name], 2) for name in ("p", "q", "gamma")] == [6.25, 3.74, 15.44]
+
+
+def test_many_customers_are_fitted_by_way_of_few(warehouse: str, published_summary: list[tuple]) -> None:
+    """The same customers thirty times over have the same parameters, whatever the samples say on the way."""
+    model = fit(warehouse, published_summary * 30)
+    of_samples = "SELECT sum(customers) FILTER (WHERE frequency > 0) FROM forecast.cohorts WHERE share = 10"
+    assert 2000 <= fetch(warehouse, of_samples)[0][0] < 946 * 30 / 5
+    assert (model["verdict"], model["repeat_customers"]) == ("fitted", 946 * 30)
+    assert [round(value, 3) for value in parameters(model)] == [0.243, 4.414, 0.793, 2.426]
+    assert round(model["log_likelihood"] / 30, 1) == -9582.4
+    assert [round(model[name], 2) for name in ("p", "q", "gamma")] == [6.25, 3.74, 15.45]
+
+
+@pytest.mark.parametrize(
+    ("gradient", "tops"),
+    [
+        ("bg_nbd", [(0.243, 4.414, 0.793, 2.426), (1, 40, 1, 1), (0.01, 300, 5, 0.02), (200, 3000, 0.001, 900)]),
+        ("gamma_gamma", [(6.25, 3.74, 15.44), (0.01, 0.5, 1e-3), (900, 30, 1e6)]),
+    ],
+)
+def test_slopes_are_those_of_the_height(
+    gradient: str, tops: list[tuple], warehouse: str, published_summary: list[tuple]
+) -> None:
+    rows = [*((x, t_x, t, m or 1.0) for x, t_x, t, m in published_summary), (10000, 1560.0, 1565.0, 9e6)]
+    # Odds that are out of range, too.
+    rows += [(10000, 1.5, 1565.0, 0.01), (3, 0.5, 1565.0, 5.0)]
+    statement = """SELECT forecast.{}_gradient(ARRAY(
+        SELECT ln(value) + CASE n WHEN %s THEN %s::float ELSE 0 END
+        FROM unnest(%s::float[]) WITH ORDINALITY AS top (value, n) ORDER BY n
+    ), 100)"""
+    with psycopg.connect(warehouse) as connection:
+        enter_summary(connection, rows)
+        run_file(connection, "cohorts")
+
+        def ask_for(top: tuple, moved: int, by: float) -> list[float]:
+            (answer,) = connection.execute(statement.format(gradient), [moved, by, list(map(float, top))]).fetchone()
+            return answer
+
+        for top in tops:
+            _, *slopes = ask_for(top, 0, 0)
+            for n, slope in enumerate(slopes, start=1):
+                rise = (ask_for(top, n, 1e-4)[0] - ask_for(top, n, -1e-4)[0]) / 2e-4
+                assert slope == pytest.approx(rise, rel=1e-5, abs=1e-6), (top, n)
+
+
+def test_digamma_is_that_of_scipy(warehouse: str) -> None:
+    numbers = [1e-3, 0.02, 0.5, 1, 1.4616321, 2, 3.7, 9.99, 10, 57, 1e3, 1e4, 1e7]
+    ours = fetch(warehouse, "SELECT forecast.digamma(x) FROM unnest(%s::float[]) AS x", [list(map(float, numbers))])
+    assert [value for (value,) in ours] == pytest.approx(ask("digamma", numbers), rel=1e-13, abs=1e-13)
+
+
+def test_a_search_that_ends_without_a_top_publishes_nothing(warehouse: str, published_summary: list[tuple]) -> None:
+    execute(
+        warehouse,
+        """CREATE OR REPLACE FUNCTION forecast.bg_nbd_gradient(logs float[], share integer) RETURNS float[]
+        LANGUAGE sql STABLE RETURN '{0, 1, 1, 1, 1}'::float[]""",
+    )
+    model = fit(warehouse, published_summary)
+    assert model["verdict"] == "refused: the search has found no best fit"
+    assert [model[name] for name in ("r", "log_likelihood", "p")] == [None] * 3
 
 
 def test_a_week_later_it_is_fitted_again_from_where_it_was(warehouse: str, published_summary: list[tuple]) -> None:
@@ -294,6 +355,43 @@ def test_expected_orders_are_exact_where_doubles_are_hard_pressed(warehouse: str
         assert orders == pytest.approx(exact, rel=1e-9), case
 
 
+def worst_interpolation(connection: psycopg.Connection) -> float:
+    """How far what is expected is from what it is computed to be, at most."""
+    (worst,) = connection.execute(
+        """SELECT max(abs(orders - forecast.expected_orders(r, alpha, a, b, frequency, t, weeks_a_year)))
+        FROM forecast.expectations CROSS JOIN forecast.assumptions"""
+    ).fetchone()
+    return worst
+
+
+def test_between_its_points_what_is_expected_is_exact(cdnow: SimpleNamespace) -> None:
+    with psycopg.connect(cdnow.url) as connection:
+        assert worst_interpolation(connection) < 1e-10
+        # Customers who buy twice a week, all but never leave, have just come, or are nearly 1 in the third parameter.
+        for fitted in ((20, 20, 0.1, 5), (50, 20, 0.01, 5), (0.001, 0.05, 0.3, 0.4), (0.243, 4.4, 1 + 1e-9, 2.4)):
+            connection.execute(
+                """INSERT INTO forecast.clv_model
+                (as_of, verdict, customers, repeat_customers, r, alpha, a, b, log_likelihood, seconds)
+                VALUES ('1998-06-30', 'fitted', 1, 1, %s, %s, %s, %s, 0, 0)""",
+                fitted,
+            )
+            run_file(connection, "expectations")
+            assert worst_interpolation(connection) < 1e-7, fitted
+        connection.rollback()
+
+
+def test_scores_that_a_crash_has_emptied_take_no_forecast_away(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    run_forecast(warehouse)
+    kept = fetch(warehouse, RFM)
+    assert fetch(warehouse, "SELECT relpersistence FROM pg_class WHERE oid = 'forecast.scores'::regclass") == [("u",)]
+    execute(warehouse, "TRUNCATE forecast.scores")
+    with pytest.raises(psycopg.errors.RaiseException, match=r"^forecast.scores has been lost, .* clear the task "):
+        execute(warehouse, (SQL / "forecast" / "customer_forecast.sql").read_text())
+    assert fetch(warehouse, RFM) == kept
+
+
 def test_the_chance_to_be_alive_has_no_range_to_leave(warehouse: str) -> None:
     statement = "SELECT forecast.p_alive(0.5, 8, 0.8, 2.5, %s, %s, 1565)"
     assert fetch(warehouse, statement, [0, 0])[0][0] == 1
@@ -384,8 +482,8 @@ def test_a_check_comes_after_its_table_and_before_what_is_made_of_it(dag: object
     for task_id in after:
         if "__" in task_id:
             assert task_id.partition("__")[0] in after[task_id]
-    assert after["forecast.clv_model"] >= {f"forecast.{name}" for name in FITTED[:-1]}
-    assert "forecast.customer_rfm__agrees_with_customer_ltv" in after["forecast.frequencies"]
+    assert "forecast.cohorts" in after["forecast.clv_model"] & after["forecast.expectations"]
+    assert "forecast.customer_rfm__agrees_with_customer_ltv" in after["forecast.cohorts"]
     assert {"forecast.scores__within_bounds", "forecast.scores__cover_every_buyer"} <= after[
         "forecast.customer_forecast"
     ]
@@ -593,7 +691,7 @@ def test_analysts_read_the_forecast_and_nothing_that_it_is_made_from(
             "TABLE forecast.customer_forecast",
             "DELETE FROM marts.clv_model",
             "UPDATE marts.customer_forecast SET p_alive = 1",
-            "SELECT forecast.nelder_mead('forecast.bg_nbd_log_likelihood', '{0,0,0,0}')",
+            "SELECT forecast.climb('forecast.bg_nbd_gradient', '{0,0,0,0}')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
                 connection.execute(statement)

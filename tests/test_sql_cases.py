@@ -21,8 +21,7 @@ from psycopg import sql
 CASES = ROOT / "tests" / "cases"
 VIEWS = ROOT / "sql" / "definitions" / "views"
 REBUILT = ["staging/customers", "staging/orders", "staging/payments", "intermediate/customer_ltv"]
-REBUILT += [f"forecast/{table}" for table in ("customer_rfm", "frequencies", "ages", "purchase_patterns")]
-REBUILT += ["forecast/value_patterns", "forecast/scores"]
+REBUILT += [f"forecast/{table}" for table in ("customer_rfm", "cohorts", "expectations", "scores")]
 
 
 def run_file(connection: psycopg.Connection, name: str) -> None:

@@ -77,11 +77,11 @@ fitted AS (
         due.min_repeat_customers,
         due.frequency_value_correlation,
         purchases.top AS purchases,
-        purchases.height AS log_likelihood,
+        purchases.height * due.customers AS log_likelihood,
         purchases.iterations,
         purchases.is_found,
         spent.top AS spent,
-        spent.height AS value_log_likelihood,
+        spent.height * due.repeat_customers AS value_log_likelihood,
         spent.iterations AS value_iterations,
         -- At q <= 1 the mean of what customers spend is infinite.
         spent.is_found AND spent.top[2] > 0 AS has_values
@@ -89,21 +89,23 @@ fitted AS (
     LEFT JOIN last_fit ON true
     LEFT JOIN
         LATERAL
-        forecast.nelder_mead(
-            'forecast.bg_nbd_log_likelihood',
+        forecast.climb(
+            'forecast.bg_nbd_gradient',
             coalesce(last_fit.purchases, ARRAY[0, due.log_weeks, 0, 0]),
-            CASE WHEN last_fit.purchases IS NULL THEN 0.5 ELSE 0.05 END
+            -- Out there all customers are alike: it fits no better, and neighbours' gamma functions do not differ.
+            ARRAY[7, 12, 7, 7]
         ) AS purchases
         ON NOT due.are_too_few
     LEFT JOIN
         LATERAL
-        forecast.nelder_mead(
-            'forecast.gamma_gamma_log_likelihood',
+        forecast.climb(
+            'forecast.gamma_gamma_gradient',
             CASE
                 WHEN last_fit.values_of[1] IS NULL THEN ARRAY[1, 1, due.log_value]
                 ELSE last_fit.values_of
             END,
-            CASE WHEN last_fit.values_of[1] IS NULL THEN 0.5 ELSE 0.05 END
+            -- The last one is an amount of money, in whatever currency.
+            ARRAY[7, 7, 37]
         ) AS spent
         ON purchases.is_found
 )

@@ -1,0 +1,156 @@
+-- forecast.expectations: what whoever has bought so often since the same day will buy in 12 months, if he still buys.
+-- Grain: one row per frequency and t.
+-- Reads: forecast.cohorts, forecast.customer_rfm, forecast.clv_model, forecast.assumptions
+-- Write: rebuilt. Without a model what is expected is NULL.
+
+DROP TABLE IF EXISTS forecast.expectations;
+
+CREATE TABLE forecast.expectations AS
+WITH model AS (
+    SELECT
+        clv_model.model_no,
+        clv_model.r,
+        clv_model.alpha,
+        clv_model.a,
+        clv_model.b,
+        clv_model.p,
+        clv_model.q,
+        clv_model.gamma
+    FROM forecast.clv_model
+    -- Not one that knows of days that have been taken back since.
+    WHERE clv_model.as_of <= (SELECT max(customer_rfm.as_of) FROM forecast.customer_rfm)
+    ORDER BY clv_model.model_no DESC
+    LIMIT 1
+),
+
+-- Each quarter is discounted from its middle.
+quarters AS (
+    SELECT
+        quarter.number,
+        quarter.number * assumptions.weeks_a_year / 4 AS weeks,
+        (1 + assumptions.yearly_discount) ^ -((quarter.number - 0.5) / 4) AS discount
+    FROM forecast.assumptions
+    CROSS JOIN generate_series(1, 4) AS quarter (number)
+),
+
+-- What is expected up to the end of a quarter counts as in it, and no more as in the next one.
+weighted AS (
+    SELECT
+        quarters.number,
+        quarters.weeks,
+        quarters.discount - coalesce(lead(quarters.discount) OVER (ORDER BY quarters.number), 0) AS weight
+    FROM quarters
+),
+
+cohorts AS (
+    SELECT
+        cohorts.frequency,
+        cohorts.t
+    FROM forecast.cohorts
+    WHERE cohorts.share = 100
+),
+
+-- For a frequency, what is expected hangs on ln(1 + weeks / (alpha + t)) alone, and smoothly: it is computed at 20
+-- points from 0 to where that is greatest (Chebyshev's); between them it is on the curve through them, to ten digits.
+points AS (
+    SELECT
+        point.number,
+        cos(pi() * (point.number - 0.5) / 20) AS place,
+        (-1) ^ point.number * sin(pi() * (point.number - 0.5) / 20) AS weight
+    FROM generate_series(1, 20) AS point (number)
+),
+
+reach AS (
+    SELECT ln(1 + assumptions.weeks_a_year / (model.alpha + (SELECT min(cohorts.t) FROM cohorts))) / 2 AS half
+    FROM forecast.assumptions
+    INNER JOIN model ON model.r IS NOT NULL
+),
+
+computed AS MATERIALIZED (
+    SELECT
+        frequencies.frequency,
+        array_agg(
+            forecast.expected_orders(
+                model.r, model.alpha, model.a, model.b, frequencies.frequency,
+                0, model.alpha * (exp(reach.half * (1 + points.place)) - 1)
+            ) ORDER BY points.number
+        ) AS orders
+    FROM (
+        SELECT DISTINCT cohorts.frequency
+        FROM cohorts
+    ) AS frequencies
+    CROSS JOIN points
+    CROSS JOIN reach
+    CROSS JOIN model
+    GROUP BY frequencies.frequency
+),
+
+-- How much each point counts, by Lagrange's formula in its barycentric form (Berrut, Trefethen, SIAM Review 46, 2004).
+near AS (
+    SELECT
+        ages.t,
+        weighted.number AS quarter,
+        weighted.weight,
+        points.number,
+        -- On a point it is that point, and no division by 0.
+        points.weight / coalesce(
+            nullif(ln(1 + weighted.weeks / (model.alpha + ages.t)) / reach.half - 1 - points.place, 0), 1e-300
+        ) AS nearness
+    FROM (
+        SELECT DISTINCT cohorts.t
+        FROM cohorts
+    ) AS ages
+    CROSS JOIN weighted
+    CROSS JOIN points
+    CROSS JOIN reach
+    CROSS JOIN model
+),
+
+parts AS (
+    SELECT
+        near.t,
+        near.quarter,
+        near.weight,
+        near.number,
+        near.nearness / sum(near.nearness) OVER (PARTITION BY near.t, near.quarter) AS part
+    FROM near
+),
+
+counted AS (
+    SELECT
+        parts.t,
+        parts.number,
+        sum(parts.part) FILTER (WHERE parts.quarter = 4) AS part,
+        sum(parts.part * parts.weight) AS discounted_part
+    FROM parts
+    GROUP BY parts.t, parts.number
+),
+
+counts AS MATERIALIZED (
+    SELECT
+        counted.t,
+        array_agg(counted.part ORDER BY counted.number) AS parts,
+        array_agg(counted.discounted_part ORDER BY counted.number) AS discounted_parts
+    FROM counted
+    GROUP BY counted.t
+)
+
+SELECT
+    cohorts.frequency,
+    cohorts.t,
+    CASE WHEN model.r IS NOT NULL THEN model.model_no END AS model_no,
+    model.r,
+    model.alpha,
+    model.a,
+    model.b,
+    model.p,
+    model.q,
+    model.gamma,
+    forecast.dot(computed.orders, counts.parts) AS orders,
+    forecast.dot(computed.orders, counts.discounted_parts) AS discounted_orders
+FROM cohorts
+LEFT JOIN model ON true
+LEFT JOIN computed ON cohorts.frequency = computed.frequency
+LEFT JOIN counts ON cohorts.t = counts.t;
+
+ANALYZE forecast.expectations;
