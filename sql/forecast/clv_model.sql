@@ -1,6 +1,6 @@
 -- forecast.clv_model: the models, fitted to what customers have bought up to the published day; once a week.
 -- Grain: one row per fit.
--- Reads: forecast.customer_rfm, frequencies, ages, purchase_patterns, value_patterns, forecast.assumptions
+-- Reads: forecast.customer_rfm, forecast.cohorts, forecast.assumptions
 -- Write: appended; nothing where the last fit is young enough.
 
 INSERT INTO forecast.clv_model (
