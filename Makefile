@@ -13,7 +13,7 @@ export DATA AS_OF UI_PORT N TIMES PARTS
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-compose faults fuzz bench lint format psql ui doctor migrate stop clean secrets s3 azure gcs
+.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs
 
 help: ## show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,11 @@ fuzz: $(DEV) ## run 10,000 generated deliveries through the pipeline, on every c
 
 bench: $(RUN) $(BENCH) $(ORACLE) ## measure the pipeline against COPY, other tools and itself (N=<orders> TIMES=3 PARTS="loads growth …")
 	@$(VENV)/bin/python bench/bench.py
+
+docs: $(RUN) $(DOCS) ## build site/ from the warehouse, sql/, the DAGs and the guides: open site/index.html, no network needed
+	@$(VENV)/bin/python ops/facts.py .local/docs.json
+	@$(VENV)/docs/bin/python docs/make/build.py .local/docs.json site
+	@echo 'Built: site/index.html'
 
 lint: $(DEV) ## check SQL, Python, types, migrations, the compose file and the Dockerfile
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

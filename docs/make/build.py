@@ -181,7 +181,9 @@ def quote(path: str, start: str, end: str = ".") -> str:
     Raises ValueError where it does not say so: the glossary must not go on saying it.
     """
     text = (ROOT / path).read_text(encoding="utf-8")
-    begun = text.index(start)
+    begun = text.find(start)
+    if begun < 0:
+        raise ValueError(f"{path} no longer says {start!r}, which the glossary quotes")
     return " ".join(text[begun : text.index(end, begun + len(start)) + len(end)].split())
 
 

@@ -9,12 +9,16 @@ extensions = ["myst_parser"]
 myst_enable_extensions = ["attrs_inline"]
 myst_heading_anchors = 3
 exclude_patterns = [".doctrees"]
+# What a COMMENT says is shown as it stands there.
+smartquotes = False
 
 html_theme = "furo"
 html_title = project
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
+html_use_index = False
 html_show_copyright = False
 html_show_sphinx = False
 # It would be fetched, which a page that lies in a folder may not.

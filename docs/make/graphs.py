@@ -89,7 +89,8 @@ def columns(steps: set[tuple[Column, Column]], link: Link) -> str:
         )
         boxes.append(f"    {quoted(table)} [shape=plain, label={label}, class={quoted('box of-' + group_of(table))}]\n")
     lines = "".join(
-        f"    {quoted(source.of)}:{quoted(source.name)}:e -> {quoted(made.of)}:{quoted(made.name)}:w\n"
+        f"    {quoted(source.of)}:{quoted(source.name)}:e -> {quoted(made.of)}:{quoted(made.name)}:w "
+        f"[id={quoted('.'.join(source) + '--' + '.'.join(made))}]\n"
         for made, source in sorted(steps)
         if made.of != source.of
     )
