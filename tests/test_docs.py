@@ -182,6 +182,10 @@ def test_what_reads_a_table_is_said_on_both_pages(site: Path) -> None:
     assert plain(facts_of["<p>Read by</p>"]) == "intermediate.customer_ltv"
 
 
+def test_a_table_without_a_file_names_the_file_that_fills_it(site: Path) -> None:
+    assert "Filled by the file of marts.customer_ltv" in text_of(site / "tables" / "marts.freshness.html")
+
+
 def test_every_check_is_shown_with_its_sql_and_its_last_verdict(described: str, site: Path) -> None:
     verdicts = dict(
         fetch(described, "SELECT claim, verdict || ' ' || bad_rows || ' ' || checked_rows FROM audit.check_results")
@@ -223,6 +227,7 @@ def test_the_graph_has_an_arrow_for_each_table_that_a_file_says_it_reads(site: P
         ("core.customer_activity", "intermediate.customer_ltv"),
         ("intermediate.customer_ltv", "marts.customer_ltv"),
         ("forecast.customer_forecast", "marts.rfm_segments"),
+        ("marts.customer_ltv", "marts.freshness"),
     } <= drawn
     columns = (site / "tables" / "marts.customer_ltv.html").read_text()
     assert "core.customer_activity.total_amount&#45;&#45;intermediate.customer_ltv.ltv" in columns

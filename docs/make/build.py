@@ -37,7 +37,7 @@ class Site:
         there = {relation["name"]: relation for relation in facts["relations"]}
         is_function = {function["name"] for function in self.functions}
         self.lineage = Lineage(
-            (file["sql"] for name, file in self.files.items() if "__" not in name and name not in is_function),
+            {name: file["sql"] for name, file in self.files.items() if "__" not in name and name not in is_function},
             {function["name"]: function["body"] for function in self.functions if function["language"] == "sql"},
             {name: [column["name"] for column in relation["columns"]] for name, relation in there.items()},
             self.delivered,
@@ -48,6 +48,9 @@ class Site:
         self.edges = [
             (source, name) for name in self.relations for source in self.reads(name) if source in self.known
         ] + [(file, table) for table, (file, _) in self.delivered.items()]
+        # A table without a file of its own is filled by another's.
+        filled = {(writer, name) for name in self.relations for writer in self.writers(name)}
+        self.edges += sorted((writer, name) for writer, name in filled if (name, writer) not in self.edges)
 
     def unbuilt(self, name: str) -> dict[str, Any]:
         """Return what is known of a table whose file has not run in this warehouse yet."""
@@ -66,6 +69,10 @@ class Site:
         """Return what a table or view reads, by its file's header."""
         return self.files[name]["reads"] if name in self.files else []
 
+    def writers(self, name: str) -> list[str]:
+        """Return the tables whose files fill a table that has none of its own."""
+        return [] if name in self.files else sorted(self.lineage.writers.get(name, set()))
+
     def page(self, name: str) -> dict[str, Any]:
         """Return all that the page of a table or view shows."""
         checks = [
@@ -82,8 +89,11 @@ class Site:
             "columns": columns,
             "file": self.files.get(name),
             "checks": checks,
-            "reads": sorted({source for source, reader in self.edges if reader == name} | set(self.reads(name))),
-            "read_by": sorted({reader for source, reader in self.edges if source == name}),
+            "writers": self.writers(name),
+            "reads": sorted(
+                {*self.reads(name), *(file for table, (file, _) in self.delivered.items() if table == name)}
+            ),
+            "read_by": sorted(reader for reader in self.relations if name in self.reads(reader)),
             "dags": [dag["name"] for dag in self.dags if any(task["name"] == name for task in dag["tasks"])],
         }
 

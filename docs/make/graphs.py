@@ -58,7 +58,7 @@ def whole(edges: list[tuple[str, str]], link: Link) -> str:
     nodes = "".join(node(name, name, link) for name in sorted({name for edge in edges for name in edge}))
     back = [edge for edge in edges if is_back(*edge)]
     dashed = "".join(f"    {quoted(start)} -> {quoted(end)} [constraint=false, class=back]\n" for start, end in back)
-    return SETTINGS + nodes + arrows(set(edges) - set(back)) + dashed + "}"
+    return SETTINGS.replace("=LR", "=TB") + nodes + arrows(set(edges) - set(back)) + dashed + "}"
 
 
 def is_back(start: str, end: str) -> bool:

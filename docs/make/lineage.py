@@ -94,7 +94,7 @@ def parsed(text: str) -> list[Any]:
 class Lineage:
     """The lineage of every column that a SQL file fills.
 
-    :param files: the text of each SQL file.
+    :param files: the text of each SQL file, by the name of its table.
     :param functions: the body of each function in SQL, by name.
     :param columns: the names of the columns of each table and view that is there, by name.
     :param delivered: for each table that takes a file, the file, as `order_data.csv`, and its columns.
@@ -102,17 +102,19 @@ class Lineage:
 
     def __init__(
         self,
-        files: Iterable[str],
+        files: dict[str, str],
         functions: dict[str, str],
         columns: dict[str, list[str]],
         delivered: dict[str, tuple[str, list[str]]],
     ) -> None:
         """Read all that is written."""
         self.queries: dict[str, list[Any]] = {}
-        for text in files:
+        self.writers: dict[str, set[str]] = {}
+        for file, text in files.items():
             for statement in parsed(text):
                 for name, query in filled(statement):
                     self.queries.setdefault(name, []).append(query)
+                    self.writers.setdefault(name, set()).add(file)
         for name, body in functions.items():
             statements = parsed(re.sub(r"^BEGIN ATOMIC|END$", "", body.strip()))
             if len(statements) == 1 and isinstance(statements[0], exp.Query):
