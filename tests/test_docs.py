@@ -17,6 +17,7 @@ from browser import AXE, Watched, browser, watched
 from conftest import ROOT
 from pipeline import run_pipeline, tasks
 from playwright.sync_api import Browser
+from sql_headers import header
 from support import execute, fetch, warehouse_of
 
 PYTHON = ROOT / ".venv" / "docs" / "bin" / "python"
@@ -24,7 +25,7 @@ OURS = "nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
 RELATIONS = f"""SELECT nspname || '.' || relname, oid_of.oid, relkind FROM pg_catalog.pg_class AS oid_of
     INNER JOIN pg_catalog.pg_namespace ON relnamespace = pg_namespace.oid
     WHERE relkind IN ('r', 'v') AND {OURS}"""
-# Reads that turn the page of a table round, what is loaded with a page, and what can be clicked on it.
+# What is loaded with a page, other than by a link.
 LOADED = {"src", "srcset", "data", "poster"}
 
 
@@ -172,14 +173,21 @@ def test_a_table_that_the_forecast_has_still_to_build_has_a_page(site: Path) -> 
     assert "it is built by the DAG customer_forecast, which has not run here" in said
 
 
-def test_what_reads_a_table_is_said_on_both_pages(site: Path) -> None:
-    facts_of = {
-        cells[0]: cells[1]
-        for cells in rows((site / "tables" / "core.customer_activity.html").read_text())
-        if len(cells) == 2
+def test_what_a_file_says_it_reads_is_said_on_both_pages(site: Path) -> None:
+    layers = ("staging", "core", "intermediate", "marts", "forecast")
+    paths = {
+        f"{path.parent.name}.{path.stem}": path for layer in layers for path in (ROOT / "sql" / layer).glob("*.sql")
     }
-    assert plain(facts_of["<p>Reads</p>"]) == "core.customers, core.orders, core.payments, core.stale_customers"
-    assert plain(facts_of["<p>Read by</p>"]) == "intermediate.customer_ltv"
+    paths |= {path.stem: path for path in (ROOT / "sql" / "definitions" / "views").glob("*.sql")}
+    reads = {name: set(header(path).reads) for name, path in paths.items() if "__" not in name}
+    assert len(reads) > 30
+    for name, read in reads.items():
+        shown = rows((site / "tables" / f"{name}.html").read_text())
+        known = {plain(cells[0]): set(plain(cells[1]).split(", ")) for cells in shown if len(cells) == 2}
+        assert known["Reads"] == (read or {"nothing"}), name
+        assert known["Read by"] == (
+            {reader for reader, read in reads.items() if name in read} or {"no other table or view"}
+        ), name
 
 
 def test_a_table_without_a_file_names_the_file_that_fills_it(site: Path) -> None:

@@ -118,12 +118,9 @@ class Site:
 
     def graphs(self) -> dict[str, str]:
         """Return every graph, as a DOT text, by a name."""
-        drawn = {
-            "lineage": graphs.whole(
-                [edge for edge in self.edges if not edge[0].startswith("audit.") and not edge[1].startswith("audit.")],
-                self.link(""),
-            )
-        }
+        edges = [edge for edge in self.edges if not any(name.startswith("audit.") for name in edge)]
+        turns = [[task["name"] for task in dag["tasks"]] for dag in self.dags]
+        drawn = {"lineage": graphs.whole(edges, turns, self.link(""))}
         for name in self.relations:
             drawn[f"around {name}"] = graphs.around(name, self.edges, self.link("tables"))
             if name.startswith("marts.") and (steps := self.steps(name)):

@@ -14,7 +14,7 @@ SETTINGS = """digraph {
     node [shape=box, fontname=Helvetica, fontsize=13, height=0.35, margin="0.1,0.05"]
     edge [arrowsize=0.7]
 """
-# In this order data goes; what is read against it (staging looks at what core knows already) turns no table round.
+# In this order data goes.
 ORDER = ["files", "raw", "staging", "core", "intermediate", "marts", "forecast"]
 Link = Callable[[str], str | None]
 
@@ -53,18 +53,23 @@ def arrows(edges: Iterable[tuple[str, str]]) -> str:
     return "".join(f"    {quoted(start)} -> {quoted(end)}\n" for start, end in sorted(set(edges)))
 
 
-def whole(edges: list[tuple[str, str]], link: Link) -> str:
-    """Return the graph of all tables that edges, from what is read to what reads it, tie together."""
+def whole(edges: list[tuple[str, str]], turns: list[list[str]], link: Link) -> str:
+    """Return the graph of all tables that edges, from what is read to what reads it, tie together.
+
+    What is read against the order, that of the layers or of the tasks of a DAG, is dashed and turns no table round.
+    """
     nodes = "".join(node(name, name, link) for name in sorted({name for edge in edges for name in edge}))
-    back = [edge for edge in edges if is_back(*edge)]
+    back = [edge for edge in edges if is_back(*edge, turns)]
     dashed = "".join(f"    {quoted(start)} -> {quoted(end)} [constraint=false, class=back]\n" for start, end in back)
     return SETTINGS.replace("=LR", "=TB") + nodes + arrows(set(edges) - set(back)) + dashed + "}"
 
 
-def is_back(start: str, end: str) -> bool:
-    """Whether a table reads one of a later layer; the views of marts come after the forecast that they show."""
-    places = [ORDER.index(group_of(name)) for name in (start, end)]
-    return places[0] > places[1] and group_of(start) != "forecast"
+def is_back(start: str, end: str, turns: list[list[str]]) -> bool:
+    """Whether a table reads a later one; the views of marts come after the forecast that they show."""
+    for tasks in turns:
+        if start in tasks and end in tasks:
+            return tasks.index(start) > tasks.index(end)
+    return ORDER.index(group_of(start)) > ORDER.index(group_of(end)) and group_of(start) != "forecast"
 
 
 def around(name: str, edges: list[tuple[str, str]], link: Link) -> str:
