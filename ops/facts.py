@@ -71,13 +71,15 @@ def catalog(connection: psycopg.Connection[Any]) -> dict[str, Any]:
 
 
 def main(path: Path) -> None:
-    """Write the file; raises SystemExit where there is no warehouse to describe."""
+    """Write the file; raises SystemExit with a sentence where there is no warehouse to describe."""
     url, _ = migrate.warehouse()
     try:
         with psycopg.connect(url) as connection:
             connection.read_only = True
             found = catalog(connection)
-    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+    except (psycopg.OperationalError, psycopg.errors.UndefinedTable) as error:
+        if "DATABASE_URL" in os.environ and isinstance(error, psycopg.OperationalError):
+            raise SystemExit(f"The warehouse cannot be asked: {error}") from None
         raise SystemExit("There is no warehouse to describe: make run comes first.") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**found, "sql": files(), "dags": dags(url)}), encoding="utf-8")

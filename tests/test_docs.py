@@ -18,7 +18,7 @@ from conftest import ROOT
 from pipeline import run_pipeline, tasks
 from playwright.sync_api import Browser
 from sql_headers import header
-from support import execute, fetch, warehouse_of
+from support import execute, fetch, free_port, warehouse_of
 
 PYTHON = ROOT / ".venv" / "docs" / "bin" / "python"
 OURS = "nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
@@ -317,6 +317,14 @@ def test_without_a_warehouse_it_says_what_comes_first(new_database: object, tmp_
     assert done.returncode == 1
     assert done.stderr.strip() == "There is no warehouse to describe: make run comes first."
     assert not (tmp_path / "facts.json").exists()
+
+
+def test_a_warehouse_that_does_not_answer_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    done = facts(f"postgresql://ltv_pipeline:secret@127.0.0.1:{free_port()}/warehouse", tmp_path / "facts.json")
+    assert done.returncode == 1
+    assert done.stderr.startswith("The warehouse cannot be asked: ")
+    assert "Connection refused" in done.stderr
+    assert "secret" not in done.stderr
 
 
 # How it hangs together
