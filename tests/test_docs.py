@@ -287,28 +287,28 @@ def test_rows_are_shown_of_what_may_be_shown(site: Path) -> None:
     assert list(map(plain, staging[0])) == ["customer_id"]
 
 
-def test_a_changed_comment_changes_the_page_and_what_it_shows(described: str, tmp_path: Path) -> None:
-    before = fetch(described, "SELECT verdict FROM audit.check_results WHERE claim = 'staging.orders__reconciles'")
-    assert before == [("passed",)]
-    execute(
-        described,
-        """COMMENT ON COLUMN core.orders.product IS 'What somebody has bought: < | > `*_$. Personal data.';
-        COMMENT ON COLUMN core.customers.gender IS 'Gender, as delivered.';
-        COMMENT ON TABLE marts.freshness IS 'How stale the numbers are.';
-        UPDATE audit.check_results SET verdict = 'warned' WHERE claim = 'staging.orders__reconciles'""",
-    )
-    changed = built(described, tmp_path)
-    orders = changed / "tables" / "core.orders.html"
-    assert "personal What somebody has bought: < | > `*_$. Personal data." in text_of(orders)
-    assert list(map(plain, rows(section(orders, "some-rows"))[0])) == [
-        "order_id", "customer_id", "order_date", "price", "run_no", "updated_at",
-    ]  # fmt: skip
-    assert "gender" in [
-        plain(cell) for cell in rows(section(changed / "tables" / "core.customers.html", "some-rows"))[0]
-    ]
-    assert "How stale the numbers are." in text_of(changed / "tables" / "marts.freshness.html")
-    assert "How stale the numbers are." in text_of(changed / "glossary.html")
-    checks = rows(section(changed / "tables" / "staging.orders.html", "checks"))
+@pytest.mark.usefixtures("described")
+def test_a_changed_comment_changes_the_page_and_what_it_shows(cluster: server.Server, tmp_path: Path) -> None:
+    with warehouse_of(cluster, "ltv_docs", "ltv_docs_changed") as url:
+        execute(
+            url,
+            """COMMENT ON COLUMN core.orders.product IS 'What somebody has bought: < | > `*_$. Personal data.';
+            COMMENT ON COLUMN core.customers.gender IS 'Gender, as delivered.';
+            COMMENT ON TABLE marts.freshness IS 'How stale the numbers are.';
+            UPDATE audit.check_results SET verdict = 'warned' WHERE claim = 'staging.orders__reconciles'""",
+        )
+        tables = built(url, tmp_path) / "tables"
+    said = text_of(tables / "core.orders.html")
+    assert "personal What somebody has bought: < | > `*_$. Personal data." in said
+    samples = {name: rows(section(tables / f"core.{name}.html", "some-rows")) for name in ("orders", "customers")}
+    shown = {name: list(map(plain, sample[0])) for name, sample in samples.items()}
+    assert shown == {
+        "orders": ["order_id", "customer_id", "order_date", "price", "run_no", "updated_at"],
+        "customers": ["customer_id", "country", "gender", "run_no", "updated_at"],
+    }
+    assert "How stale the numbers are." in text_of(tables / "marts.freshness.html")
+    assert "How stale the numbers are." in text_of(tables.parent / "glossary.html")
+    checks = rows(section(tables / "staging.orders.html", "checks"))
     assert [plain(cells[2]) for cells in checks if plain(cells[0]) == "reconciles"] == ["warned"]
 
 
