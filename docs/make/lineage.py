@@ -5,6 +5,7 @@ Followed is what a value is made of. What only decides whether a row is there (a
 
 import logging
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -37,27 +38,45 @@ def selected(query: Any, names: Iterable[str]) -> Any:
     return query
 
 
+def query_of(values: dict[str, Any], returned: Any, source: Any) -> Any:
+    """Return a query of values by their names, and of what is returned beside them, which is NULL there.
+
+    :param source: what the values are read from; a query is taken with all that belongs to it.
+    """
+    also = [one.alias_or_name for one in returned.expressions] if returned else []
+    names = [*values, *(name for name in also if name not in values)]
+    projections = [exp.alias_(values[name].copy() if name in values else exp.null(), name) for name in names]
+    if isinstance(source, exp.Query):
+        return source.copy().select(*projections, append=False)
+    return exp.select(*projections).from_(source.copy())
+
+
 def inserted(merge: exp.Merge) -> Any:
-    """Return the rows that a MERGE inserts, as a query; what else it returns is NULL there."""
+    """Return the rows that a MERGE inserts, as a query."""
     insert = next(when.args["then"] for when in merge.find_all(exp.When) if isinstance(when.args["then"], exp.Insert))
     names = [name.name for name in insert.this.expressions]
     values = dict(zip(names, insert.expression.expressions, strict=True))
-    returned = merge.args["returning"]
-    names += [
-        one.alias_or_name for one in (returned.expressions if returned else []) if one.alias_or_name not in values
-    ]
-    projections = (exp.alias_(values[name].copy() if name in values else exp.null(), name) for name in names)
-    return plain(exp.select(*projections).from_(merge.args["using"].copy()))
+    return plain(query_of(values, merge.args["returning"], merge.args["using"]))
+
+
+def returned(insert: exp.Insert) -> Any:
+    """Return the rows that an INSERT of a WITH inserts and returns, as a query."""
+    names = [name.name for name in insert.this.expressions]
+    values = dict(zip(names, (one.unalias() for one in insert.expression.selects), strict=True))
+    return query_of(values, insert.args["returning"], insert.expression)
 
 
 def plain(statement: Any) -> Any:
     """Return a statement in which nothing is left that the lineage cannot follow, or should not.
 
-    A MERGE of a WITH becomes the rows that it inserts, a function in FROM a table. The conditions of a CASE go where
-    its results are columns: they decide, and are no part of the value.
+    A MERGE or INSERT of a WITH becomes the rows that it inserts, a function in FROM a table. The conditions of a CASE
+    go where its results are columns: they decide, and are no part of the value.
     """
     for merge in [cte.this for cte in statement.find_all(exp.CTE) if isinstance(cte.this, exp.Merge)]:
         merge.replace(inserted(merge))
+    for insert in [cte.this for cte in statement.find_all(exp.CTE) if isinstance(cte.this, exp.Insert)]:
+        if insert.args["returning"]:
+            insert.replace(returned(insert))
     for table in list(statement.find_all(exp.Table)):
         if isinstance(table.this, exp.Func):
             table.set("this", exp.to_identifier(table.this.name))
@@ -112,9 +131,12 @@ class Lineage:
         self.writers: dict[str, set[str]] = {}
         for file, text in files.items():
             for statement in parsed(text):
+                targets = [node.this.find(exp.Table) for node in statement.find_all(exp.Insert, exp.Merge)]
+                # The INSERT of a MERGE names no table.
+                for target in filter(None, targets):
+                    self.writers.setdefault(name_of(target), set()).add(file)
                 for name, query in filled(statement):
                     self.queries.setdefault(name, []).append(query)
-                    self.writers.setdefault(name, set()).add(file)
         for name, body in functions.items():
             statements = parsed(re.sub(r"^BEGIN ATOMIC|END$", "", body.strip()))
             if len(statements) == 1 and isinstance(statements[0], exp.Query):
@@ -138,7 +160,12 @@ class Lineage:
         file, names = self.delivered.get(name, ("", []))
         made = {column: {Column(file, column)} for column in names}
         for query in self.queries.get(name, []):
-            for column, root in lineage(None, query, schema=self.schema, dialect="postgres").items():
+            try:
+                followed = lineage(None, query, schema=self.schema, dialect="postgres")
+            except SqlglotError as error:
+                print(f"The columns of {name} cannot be followed: {error}", file=sys.stderr)
+                continue
+            for column, root in followed.items():
                 made.setdefault(column, set()).update(
                     Column(name_of(node.expression), node.name.rpartition(".")[2])
                     for node in root.walk()
