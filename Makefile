@@ -9,17 +9,20 @@ BENCH := $(VENV)/bench/bench.txt
 STORES := $(VENV)/stores/stores.txt
 ORACLE := $(VENV)/oracle/oracle.txt
 DOCS := $(VENV)/docs/docs.txt
-export DATA AS_OF UI_PORT N TIMES PARTS
+export DATA AS_OF UI_PORT N TIMES PARTS BASE FAIL_OVER FILE CASE
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs
+.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs diff
 
 help: ## show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-MM-DD> DATABASE_URL=postgresql://…)
 	@$(VENV)/bin/python ops/run.py
+
+diff: $(RUN) ## show what the edited SQL does: rows, ltv, checks, cost (BASE=<git revision> DATA=… FAIL_OVER=<rows or share>)
+	@$(VENV)/bin/python ops/diff.py
 
 test: $(if $(K),$(DEV),lint $(STORES) $(ORACLE) $(DOCS)) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)

@@ -35,12 +35,18 @@ def tasks() -> list[Any]:
     return list(dag.topological_sort())
 
 
+def is_copy(task: Any) -> bool:
+    """Whether a task copies files into raw; every other one is a file of sql/."""
+    from copy_csv import CopyCsvOperator
+
+    return isinstance(task, CopyCsvOperator)
+
+
 def run_task(connection: psycopg.Connection, task: Any, folder: Path | str, run_id: str) -> bool:
     """Do what a task does after `begin`, in the connection's transaction; return False for a false check."""
-    from copy_csv import CopyCsvOperator
     from in_run import CheckSqlOperator, last_row
 
-    if isinstance(task, CopyCsvOperator):
+    if is_copy(task):
         loading = copy.copy(task)
         loading.folder = str(folder)
         loading.load(connection, run_id)

@@ -9,6 +9,22 @@ import server
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
+
+def program(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs.
+
+    The wheel's have no TLS: for a server elsewhere the machine's own is the better one.
+    """
+    own = shutil.which(name) if "DATABASE_URL" in os.environ else None
+    return own or str(server.wheel_folder() / "pginstall" / "bin" / name)
+
+
+def login(url: str) -> dict[str, str]:
+    """Return a URL as the environment of such a program: a password must not show in the process list."""
+    variables = {option.keyword.decode(): (option.envvar or b"").decode() for option in Conninfo.get_defaults()}
+    return {variables[name]: str(value) for name, value in conninfo_to_dict(url).items() if variables[name]}
+
+
 if __name__ == "__main__":
     url, _ = migrate.warehouse()
     if "DATABASE_URL" not in os.environ:
@@ -16,11 +32,6 @@ if __name__ == "__main__":
             psycopg.connect(url).close()
         except psycopg.OperationalError:
             raise SystemExit("The warehouse is new and empty: make run, or make migrate, comes first.") from None
-    # The wheel's psql has no TLS; for a server elsewhere the machine's own is the better one.
-    own = shutil.which("psql") if "DATABASE_URL" in os.environ else None
-    program = own or str(server.wheel_folder() / "pginstall" / "bin" / "psql")
-    # By the environment: a password must not show in the process list.
-    variables = {option.keyword.decode(): (option.envvar or b"").decode() for option in Conninfo.get_defaults()}
-    os.environ |= {variables[name]: str(value) for name, value in conninfo_to_dict(url).items() if variables[name]}
+    os.environ |= login(url)
     reads_input = [] if os.isatty(0) else ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
-    os.execv(program, ["psql", "--set=ON_ERROR_STOP=1", *reads_input])  # noqa: S606 - no shell
+    os.execv(program("psql"), ["psql", "--set=ON_ERROR_STOP=1", *reads_input])  # noqa: S606 - no shell

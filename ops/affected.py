@@ -1,0 +1,92 @@
+"""What an edit of the SQL affects: which tasks have to run again, and which views may show something else."""
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from sql_headers import header
+
+# Of dags/ only what fills raw: the rest says when something is done, not what.
+FILES = ("sql/*/*.sql", "sql/definitions/*/*.sql", "dags/copy_csv.py", "dags/csv_records.py")
+# For administrators, and for a DAG of its own.
+NOT_IN_A_RUN = ("sql/admin/", "sql/forecast/", "sql/definitions/grants.sql", "sql/definitions/login_defaults.sql")
+PROSE = re.compile(r"--[^\n]*|COMMENT ON [^;]*;")
+NAME = re.compile(r"\b(?:raw|staging|core|intermediate|marts|forecast|audit)\.\w+")
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Return the files that can change a run, by their paths under the folder."""
+    paths = {path.relative_to(root).as_posix(): path for pattern in FILES for path in root.glob(pattern)}
+    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(NOT_IN_A_RUN)}
+
+
+def name_of(path: str) -> str:
+    """Return the name of what a file makes: a table, a check, a view or a function."""
+    stem = Path(path).stem
+    return stem if "." in stem else f"{Path(path).parent.name}.{stem}"
+
+
+class Edit:
+    """What differs between the files of two folders."""
+
+    def __init__(self, base: Path, edited: Path) -> None:
+        """Read both folders; a name in either counts."""
+        ours, theirs = files_of(base), files_of(edited)
+        self.paths = sorted(path for path in ours | theirs if ours.get(path) != theirs.get(path))
+        self.views = {name_of(path) for path in ours | theirs if path.startswith("sql/definitions/views/")}
+        self.functions = {name_of(path) for path in ours | theirs if path.startswith("sql/definitions/functions/")}
+        self.reads: dict[str, set[str]] = {}
+        self.mentions: dict[str, set[str]] = {}
+        for root, files in ((base, ours), (edited, theirs)):
+            for path in filter(lambda path: path.endswith(".sql"), files):
+                mentioned = set(NAME.findall(PROSE.sub("", files[path].decode()))) - {name_of(path)}
+                self.mentions.setdefault(name_of(path), set()).update(mentioned)
+                # A check and a function have no Reads line: they may read what they name.
+                self.reads.setdefault(name_of(path), set()).update(header(root / path).reads or mentioned)
+
+    @cached_property
+    def code(self) -> set[str]:
+        """The functions and views that work otherwise than before: edited ones, and those that call them."""
+        found = {name_of(path) for path in self.paths} & (self.views | self.functions)
+        while more := {name for name in self.views | self.functions if self.mentions[name] & found} - found:
+            found |= more
+        return found
+
+    def tables(self, name: str) -> set[str]:
+        """Return the tables that a file reads, in its own statements, or behind the views and functions it calls."""
+        found, waiting = set[str](), {name}
+        while waiting:
+            reads = self.reads.get(waiting.pop(), set())
+            # Behind the verdict there are the run's books, and no rows.
+            waiting |= (reads - found - {"audit.verdict"}) & (self.views | self.functions)
+            found |= reads
+        # A check reads the table that it is named after.
+        return found | ({name.partition("__")[0]} if "__" in name else set())
+
+    def tasks(self, order: Iterable[str]) -> list[str]:
+        """Return those of the tasks, given in the order in which a run does them, that have to run twice."""
+        order = [task for task in order if task not in {"begin", "end"}]
+        edited = {name_of(path) for path in self.paths}
+        # Kept tables, what is declared of the files and what copies them: that is behind everything.
+        if any(re.match(r"sql/(migrations|definitions)/[^/]*$|dags/", path) for path in self.paths):
+            return order
+        found = {task for task in order if task in edited or self.mentions.get(task, set()) & self.code}
+        while True:
+            more = set()
+            for place, task in enumerate(order):
+                tables = self.tables(task)
+                if task not in found and tables & found & set(order[:place]):
+                    more.add(task)
+                if task in found:
+                    # It must see what stood there before: who writes that later on has to wait for it.
+                    more |= tables & set(order[place + 1 :]) - found
+            if not more:
+                return [task for task in order if task in found]
+            found |= more
+
+    def shown(self, tasks: Iterable[str]) -> list[str]:
+        """Return the views of marts that may show something else when these tasks do."""
+        tasks = set(tasks)
+        marts = {view for view in self.views if view.startswith("marts.")}
+        return sorted(view for view in marts if view in self.code or self.tables(view) & tasks)

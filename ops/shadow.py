@@ -1,0 +1,107 @@
+"""Run some of the DAG's tasks in a copy of the warehouse, for `make diff`: as Airflow would, and measured.
+
+It belongs to the folder that it lies in: `make diff` puts one of its own around another version of sql/ and dags/.
+DATABASE_URL is the copy, AIRFLOW_HOME a folder of Airflow's. Standard input is a JSON object:
+
+- twice: the names of the tasks that the edit affects.
+- begin: true to begin a run and do every other task; false to go on with it and do these.
+- folder: the delivery to load; null for the last one, which the copy holds in raw.
+- as_of: the day to look back from, or an empty text.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import migrate
+import pipeline
+import psycopg
+import server
+import sqlparse
+
+sys.path.append(str(server.ROOT / "dags"))
+from sql_files import SQL, fingerprint
+
+RUN = "diff"
+HERE = SQL / "admin" / "diff"
+
+
+def begin(url: str, folder: str | None, as_of: str) -> None:
+    """Begin a run of the last delivery, taken back first, or of the folder's files."""
+    with psycopg.connect(url) as connection:
+        connection.add_notice_handler(lambda notice: print(notice.message_primary, file=sys.stderr))
+        connection.execute((HERE / "shadow.sql").read_bytes())
+        if folder is None:
+            delivered, as_of = connection.execute(
+                "SELECT runs.run_no, runs.as_of::text"
+                " FROM diff.take_back() AS delivered (run_no) INNER JOIN audit.runs USING (run_no)"
+            ).fetchone() or (None, "")
+    pipeline.begin(url, as_of, RUN)
+    if folder is None:
+        with psycopg.connect(url) as connection:
+            connection.execute("SELECT diff.deliver_again(%s)", [delivered])
+
+
+def go_on(url: str) -> None:
+    """Have the run that the copy has begun go on by the SQL of this folder."""
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "UPDATE audit.runs SET fingerprint = %s, deployed_at = (SELECT max(deployed_at) FROM audit.deployments)"
+            " WHERE dag_run_id = %s",
+            [fingerprint([SQL]), RUN],
+        )
+
+
+def run_file(connection: psycopg.Connection, task_id: str) -> tuple[float, int]:
+    """Run a task's file, statement by statement; return the seconds that it took and the rows that it wrote."""
+    written, seconds = [0], 0.0
+    text = (SQL / Path(*task_id.split("."))).with_suffix(".sql").read_text(encoding="utf-8")
+    for statement in sqlparse.split(text):
+        connection.execute("SELECT diff.look_ahead(%s, %s)", [task_id, statement])
+        started = time.monotonic()
+        cursor = connection.execute(statement)
+        seconds += time.monotonic() - started
+        written += [cursor.rowcount] if cursor.description is None else []
+    return seconds, max(written)
+
+
+def run_task(connection: psycopg.Connection, task: Any, folder: str | None) -> None:
+    """Do what a task does and note what it cost; a claim that is false is a verdict, and ends nothing."""
+    seconds, written = 0.0, 0
+    with connection.transaction():
+        if pipeline.is_copy(task):
+            pipeline.run_task(connection, task, str(folder), RUN)
+        else:
+            # Without its name: the files that nothing has changed for have run before.
+            connection.execute("SELECT audit.enter_run(%s)", [RUN])
+            seconds, written = run_file(connection, task.task_id)
+            if "__" not in task.task_id:
+                connection.execute("SELECT audit.leave_run(%s, %s)", [task.task_id, written])
+    connection.execute("SELECT pg_stat_force_next_flush()")
+    connection.execute("SELECT diff.look_back(%s, %s, %s)", [task.task_id, seconds, written])
+
+
+def main() -> None:
+    """Do what standard input asks for; raise SystemExit with the file's name and the error where one fails."""
+    asked = json.load(sys.stdin)
+    url, folder = os.environ["DATABASE_URL"], asked["folder"]
+    migrate.migrate(url)
+    begin(url, folder, asked["as_of"]) if asked["begin"] else go_on(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT diff.look_back('', 0, 0)")
+        for task in pipeline.tasks():
+            name = task.task_id
+            is_there = folder is None and pipeline.is_copy(task)
+            if name in {"begin", "end"} or is_there or (name in asked["twice"]) == asked["begin"]:
+                continue
+            try:
+                run_task(connection, task, folder)
+            except psycopg.Error as error:
+                raise SystemExit(f"sql/{name.replace('.', '/')}.sql: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

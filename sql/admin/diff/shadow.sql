@@ -1,0 +1,133 @@
+-- shadow: what `make diff` needs in the copies of the warehouse in which it runs the files; never in the warehouse.
+-- Grain: one row per file in diff.measures.
+-- Reads: nothing
+-- Write: the schema diff.
+
+CREATE SCHEMA diff;
+
+CREATE TABLE diff.measures (
+    task text NOT NULL PRIMARY KEY,
+    plan_cost numeric NOT NULL DEFAULT 0,
+    seconds numeric,
+    rows_read bigint,
+    rows_written bigint
+);
+
+CREATE TABLE diff.read_before (
+    relation oid NOT NULL PRIMARY KEY,
+    tuples bigint NOT NULL
+);
+
+-- As after every edit of the rules: everybody is computed again, and every check looks at everything.
+UPDATE audit.runs SET fingerprint = '';
+
+-- Add what the planner takes a statement to cost; one that has no plan costs nothing.
+CREATE FUNCTION diff.look_ahead(task text, statement text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    plan json := '[]';
+BEGIN
+    IF
+        regexp_replace(look_ahead.statement, '^(\s|--[^\n]*\n)+', '')
+        ~* '^(with|select|insert|merge|update|delete|create (unlogged )?table)\M'
+    THEN
+        EXECUTE 'EXPLAIN (FORMAT JSON) ' || look_ahead.statement INTO plan;
+    END IF;
+    INSERT INTO diff.measures AS known (task, plan_cost)
+    VALUES (look_ahead.task, coalesce((plan -> 0 -> 'Plan' ->> 'Total Cost')::numeric, 0))
+    ON CONFLICT ON CONSTRAINT measures_pkey DO UPDATE SET plan_cost = known.plan_cost + excluded.plan_cost;
+END $$;
+
+-- Note how long a file took, what it wrote, and what it read since the last note, in every process that worked for it.
+CREATE FUNCTION diff.look_back(task text, seconds double precision, rows_written bigint) RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    WITH now_read AS (
+        SELECT
+            tables.relid AS relation,
+            tables.seq_tup_read + coalesce(tables.idx_tup_fetch, 0) AS tuples
+        FROM pg_catalog.pg_stat_user_tables AS tables
+        WHERE tables.schemaname <> 'diff'
+    ),
+
+    noted AS (
+        MERGE INTO diff.read_before AS known
+        USING now_read
+            ON known.relation = now_read.relation
+        WHEN MATCHED THEN UPDATE SET tuples = now_read.tuples
+        WHEN NOT MATCHED BY SOURCE THEN DELETE
+        WHEN NOT MATCHED BY TARGET THEN INSERT (relation, tuples) VALUES (now_read.relation, now_read.tuples)
+        RETURNING merge_action() AS action, new.tuples - coalesce(old.tuples, 0) AS tuples
+    )
+
+    UPDATE diff.measures
+    SET
+        seconds = look_back.seconds,
+        rows_written = look_back.rows_written,
+        rows_read = (SELECT sum(noted.tuples) FROM noted WHERE noted.action <> 'DELETE')
+    WHERE measures.task = look_back.task;
+$$;
+
+-- Take the last delivery back out of core, where a run has merged it; return that run. What cannot be taken back stays.
+CREATE FUNCTION diff.take_back() RETURNS integer
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    delivered constant integer := (SELECT max(loads.run_no) FROM audit.loads);
+    flaw text;
+BEGIN
+    SELECT
+        CASE
+            WHEN EXISTS (SELECT FROM audit.runs WHERE runs.state = 'open')
+                THEN 'a run is open: wait until it has ended'
+            WHEN delivered IS NULL
+                THEN 'the warehouse has had no delivery'
+            WHEN bool_or(loads.same_as_run_no IS NOT NULL)
+                THEN 'the last delivery equalled the one before it, and was not loaded again'
+            WHEN count(DISTINCT loads.source) < (SELECT count(*) FROM audit.sources)
+                THEN 'the last delivery did not come whole'
+        END INTO flaw
+    FROM audit.loads
+    WHERE loads.run_no = delivered;
+    IF flaw IS NOT NULL THEN
+        RAISE EXCEPTION '%', flaw USING HINT = 'Name the files with DATA=<folder or URL>.';
+    END IF;
+    IF EXISTS (
+        SELECT FROM audit.ledger
+        INNER JOIN audit.runs ON ledger.run_no = runs.run_no AND runs.state <> 'undone'
+        WHERE ledger.run_no = delivered
+    ) THEN
+        BEGIN
+            PERFORM audit.undo_run(delivered, 'make diff', 'to deliver it again');
+        EXCEPTION
+            WHEN raise_exception THEN
+                RAISE NOTICE 'core holds the last delivery already, and keeps it: %', sqlerrm;
+        END;
+    END IF;
+    RETURN delivered;
+END $$;
+
+-- What raw holds is what the open run has been delivered.
+CREATE FUNCTION diff.deliver_again(delivered integer) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM set_config('ltv.run_no', audit.run_no()::text, true);
+    INSERT INTO audit.loads (
+        run_no, source, file, bytes, sha256, first_line_no, records, loaded, extra_columns, seconds, declared, kind
+    )
+    SELECT
+        audit.run_no(), loads.source, loads.file, loads.bytes, loads.sha256, loads.first_line_no, loads.records,
+        loads.loaded, loads.extra_columns, loads.seconds, loads.declared, loads.kind
+    FROM audit.loads
+    WHERE loads.run_no = deliver_again.delivered;
+    -- The lines that COPY did not take.
+    UPDATE audit.rejected_rows
+    SET last_run_no = audit.run_no()
+    WHERE rejected_rows.last_run_no = deliver_again.delivered AND rejected_rows.line IS NOT NULL;
+    PERFORM audit.leave_run('raw.' || loads.source, sum(loads.loaded)::bigint)
+    FROM audit.loads
+    WHERE loads.run_no = audit.run_no()
+    GROUP BY loads.source;
+END $$;
