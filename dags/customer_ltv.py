@@ -8,13 +8,14 @@ When a task is red: its log says why in one sentence, and so does `SELECT * FROM
 A failed check has written what it saw to `audit.check_results`.
 """
 
+import json
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, Param, TaskGroup, chain_linear
 from alerts import tell_of_refusal, tell_of_run
 from copy_csv import CopyCsvOperator
 from in_run import TASKS, CheckSqlOperator, RunSqlOperator, RunStateOperator, fail_run
-from sql_files import ROOT, SQL, deployed_fingerprint, fingerprint, header
+from sql_files import ROOT, SQL, deployed_fingerprint, file_fingerprints, fingerprint, header
 
 FOLDER = f"{{{{ var.value.get('ltv_source', {str(ROOT / 'data')!r}) }}}}"
 PUBLISHED = {"marts.customer_ltv": [Asset("marts.customer_ltv")]}
@@ -72,7 +73,7 @@ with DAG(
     marts = layer("marts", "customer_ltv")
     begin = RunStateOperator(
         task_id="begin",
-        sql="SELECT audit.begin_run(%(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s, %(tasks)s)",
+        sql="SELECT audit.begin_run(%(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s, %(tasks)s, %(files)s)",
         parameters={
             "run": "{{ run_id }}",
             "as_of": "{{ params.as_of or '' }}",
@@ -81,6 +82,7 @@ with DAG(
             "fingerprint": fingerprint([SQL]),
             # In their order: each asks for those before it. A task that was marked as done by hand has not been.
             "tasks": dag.task_ids,
+            "files": json.dumps(file_fingerprints()),
         },
         # The attempt: every other task belongs to this begin of the run and works in no later one.
         do_xcom_push=True,

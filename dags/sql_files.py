@@ -8,16 +8,27 @@ ROOT = Path(__file__).resolve().parents[1]
 SQL = ROOT / "sql"
 
 
-def fingerprint(folders: Iterable[Path]) -> str:
-    """Return the sha256, in hex, over the names and texts of every SQL file under the folders.
+def texts(folders: Iterable[Path]) -> dict[str, bytes]:
+    """Return the texts of every SQL file under the folders, by its path from the root, in order.
 
     Without those of the forecast, which is no part of a run: who edits one holds no run back.
     """
-    digest = hashlib.sha256()
     paths = (path for folder in folders for path in folder.rglob("*.sql"))
-    for path in sorted(path for path in paths if path.parent != SQL / "forecast"):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    of_a_run = sorted(path for path in paths if path.parent != SQL / "forecast")
+    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in of_a_run}
+
+
+def fingerprint(folders: Iterable[Path]) -> str:
+    """Return the sha256, in hex, over the names and texts of every SQL file under the folders."""
+    digest = hashlib.sha256()
+    for name, text in texts(folders).items():
+        digest.update(name.encode() + b"\0" + text + b"\0")
     return digest.hexdigest()
+
+
+def file_fingerprints() -> dict[str, str]:
+    """Return the sha256, in hex, of every SQL file that a run is made of, by its path from the root."""
+    return {name: hashlib.sha256(text).hexdigest() for name, text in texts([SQL]).items()}
 
 
 def deployed_fingerprint() -> str:

@@ -124,13 +124,18 @@ def make(connection: psycopg.Connection, url: str, name: str, template: str = "t
 
 def copy_warehouse(url: str, copy: str) -> None:
     """Copy the warehouse: what readers and a run may do meanwhile they do."""
+    with psycopg.connect(url) as connection:
+        # Of the server's version, unless it asks for TLS.
+        dump_program, restore_program = (
+            psql.program(name, own=connection.pgconn.ssl_in_use) for name in ("pg_dump", "pg_restore")
+        )
     schemas = [f"--schema={schema}" for schema in SCHEMAS]
-    dumping = [psql.program("pg_dump"), "--format=custom", "--compress=0", "--lock-wait-timeout=30s", *schemas]
+    dumping = [dump_program, "--format=custom", "--compress=0", "--lock-wait-timeout=30s", *schemas]
     with subprocess.Popen(  # noqa: S603 - a program of PostgreSQL's, no shell
         dumping, stdout=subprocess.PIPE, env=os.environ | psql.login(url)
     ) as dump:
         restored = subprocess.run(  # noqa: S603 - a program of PostgreSQL's, no shell
-            [psql.program("pg_restore"), "--no-owner", "--no-privileges", "--exit-on-error", "--dbname", ""],
+            [restore_program, "--no-owner", "--no-privileges", "--exit-on-error", "--dbname", ""],
             stdin=dump.stdout,
             env=os.environ | psql.login(copy),
             check=False,

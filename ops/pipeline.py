@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 import server
+from psycopg.types.json import Jsonb
 
 sys.path.append(str(server.ROOT / "dags"))
-from sql_files import SQL, deployed_fingerprint, fingerprint
+from sql_files import SQL, deployed_fingerprint, file_fingerprints, fingerprint
 
 
 class CheckFailedError(Exception):
@@ -21,8 +22,12 @@ def begin(url: str, as_of: str, run_id: str) -> None:
     """Open a run as the DAG's first task does."""
     with psycopg.connect(url) as connection:
         connection.execute(
-            "SELECT audit.begin_run(%s, %s, now(), %s, %s, %s)",
-            [run_id, as_of, deployed_fingerprint(), fingerprint([SQL]), [task.task_id for task in tasks()]],
+            "SELECT audit.begin_run(%s, %s, now(), %s, %s, %s, %s)",
+            [
+                *(run_id, as_of, deployed_fingerprint(), fingerprint([SQL])),
+                [task.task_id for task in tasks()],
+                Jsonb(file_fingerprints()),
+            ],
         )
 
 

@@ -10,13 +10,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
 
-def program(name: str) -> str:
-    """Return the path of one of PostgreSQL's programs.
-
-    The wheel's have no TLS: for a server elsewhere the machine's own is the better one.
-    """
-    own = shutil.which(name) if "DATABASE_URL" in os.environ else None
-    return own or str(server.wheel_folder() / "pginstall" / "bin" / name)
+def program(name: str, own: bool) -> str:
+    """Return the path of one of PostgreSQL's programs: the wheel's, which have no TLS, or the machine's own."""
+    return (own and shutil.which(name)) or str(server.wheel_folder() / "pginstall" / "bin" / name)
 
 
 def login(url: str) -> dict[str, str]:
@@ -34,4 +30,6 @@ if __name__ == "__main__":
             raise SystemExit("The warehouse is new and empty: make run, or make migrate, comes first.") from None
     os.environ |= login(url)
     reads_input = [] if os.isatty(0) else ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
-    os.execv(program("psql"), ["psql", "--set=ON_ERROR_STOP=1", *reads_input])  # noqa: S606 - no shell
+    # For a server elsewhere the machine's own is the better one.
+    path = program("psql", own="DATABASE_URL" in os.environ)
+    os.execv(path, ["psql", "--set=ON_ERROR_STOP=1", *reads_input])  # noqa: S606 - no shell

@@ -13,6 +13,7 @@ BEGIN
         GRANT SELECT ON ALL TABLES IN SCHEMA marts TO ltv_analyst;
         GRANT EXECUTE ON FUNCTION marts.customer_ltv_as_of(date), marts.customer_forecast_as_of(date) TO ltv_analyst;
         ALTER DEFAULT PRIVILEGES IN SCHEMA marts GRANT SELECT ON TABLES TO ltv_analyst;
+        GRANT EXECUTE ON FUNCTION marts.why(bigint) TO ltv_analyst;
     ELSE
         RAISE NOTICE 'There is no role ltv_analyst: nobody but the owner reads marts. See sql/admin/roles.sql.';
     END IF;

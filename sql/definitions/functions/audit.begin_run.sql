@@ -1,7 +1,7 @@
 -- audit.begin_run: open a run, or open it again; refuse with a sentence what must not run; return the attempt.
 CREATE OR REPLACE FUNCTION audit.begin_run(
     dag_run_id text, as_of text, due timestamp with time zone, deployed text, fingerprint text,
-    tasks text[] DEFAULT NULL
+    tasks text[] DEFAULT NULL, files jsonb DEFAULT '{}'
 ) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
@@ -72,6 +72,14 @@ BEGIN
         RAISE EXCEPTION 'as_of % is before %, a day that core knows already, though it was not published', day, taken_as_of
             USING HINT = format('Start a run with as_of %s or later, or use an empty warehouse.', taken_as_of);
     END IF;
+
+    INSERT INTO audit.sql_files (fingerprint, file, sha256)
+    SELECT
+        begin_run.fingerprint,
+        sql_file.key,
+        sql_file.value
+    FROM jsonb_each_text(begin_run.files) AS sql_file
+    ON CONFLICT DO NOTHING;
 
     -- A rule that has changed holds for every customer, not only for those whose rows this delivery changes; and what
     -- somebody has written by hand may be anybody's.
@@ -168,4 +176,4 @@ BEGIN
     RAISE NOTICE 'run_no %, as of %', begun.run_no, day;
     RETURN begun.attempt;
 END $$;
-COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text, text[]) IS 'Open a run, or open it again; refuse with a sentence what must not run. Returns the attempt: how often it has begun.';
+COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text, text[], jsonb) IS 'Open a run, or open it again; refuse with a sentence what must not run. Returns the attempt: how often it has begun.';

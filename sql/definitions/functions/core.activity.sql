@@ -28,25 +28,25 @@ BEGIN ATOMIC
         GROUP BY payments.order_id
     ),
 
-    -- A paid order is one whose payments, refunds deducted, add up to more than 0.
+    -- A payment's customer is its order's: joined by both, the planner would expect next to nothing.
     paid_for AS (
         SELECT
-            net_payments.order_id,
+            orders.customer_id,
+            orders.order_date,
             net_payments.amount,
-            net_payments.amount > 0 AS is_paid
+            core.a_paid_order(net_payments.amount, orders.price) AS is_paid
         FROM net_payments
+        INNER JOIN core.orders ON net_payments.order_id = orders.order_id
     )
 
-    -- A payment's customer is its order's: joined by both, the planner would expect next to nothing.
     SELECT
-        orders.customer_id,
+        paid_for.customer_id,
         count(*) FILTER (WHERE paid_for.is_paid) AS total_orders,
         coalesce(sum(paid_for.amount) FILTER (WHERE paid_for.is_paid), 0) AS total_amount,
         coalesce(sum(paid_for.amount) FILTER (WHERE NOT paid_for.is_paid), 0) AS unpaid_amount,
-        min(orders.order_date) FILTER (WHERE paid_for.is_paid) AS first_order_date,
-        max(orders.order_date) FILTER (WHERE paid_for.is_paid) AS last_order_date
+        min(paid_for.order_date) FILTER (WHERE paid_for.is_paid) AS first_order_date,
+        max(paid_for.order_date) FILTER (WHERE paid_for.is_paid) AS last_order_date
     FROM paid_for
-    INNER JOIN core.orders ON paid_for.order_id = orders.order_id
-    GROUP BY orders.customer_id;
+    GROUP BY paid_for.customer_id;
 END;
 COMMENT ON FUNCTION core.activity(boolean) IS 'What customers bought and paid, from core.orders and core.payments: everybody, or only those in core.stale_customers. One row per customer with a payment.';

@@ -1,7 +1,7 @@
--- core.paid_orders: the orders whose payments, refunds deducted, add up to more than 0.
+-- core.paid_orders: the orders that count as paid.
 -- Grain: one row per order_id.
 -- Reads: core.payments, core.orders
--- Write: a view. core.activity has the rule too; forecast.customer_rfm__agrees_with_customer_ltv ties the two.
+-- Write: a view. What a paid order is, core.a_paid_order says; forecast.customer_rfm__agrees_with_customer_ltv ties the two.
 CREATE OR REPLACE VIEW core.paid_orders AS
 WITH paid_for AS (
     SELECT
@@ -9,7 +9,6 @@ WITH paid_for AS (
         sum(payments.amount) AS amount
     FROM core.payments
     GROUP BY payments.order_id
-    HAVING sum(payments.amount) > 0
 )
 
 SELECT
@@ -19,7 +18,8 @@ SELECT
     orders.product,
     paid_for.amount
 FROM paid_for
-INNER JOIN core.orders ON paid_for.order_id = orders.order_id;
+INNER JOIN core.orders ON paid_for.order_id = orders.order_id
+WHERE core.a_paid_order(paid_for.amount, orders.price);
 COMMENT ON VIEW core.paid_orders IS 'The orders whose payments, refunds deducted, add up to more than 0. One row per order_id.';
 COMMENT ON COLUMN core.paid_orders.order_id IS 'The order.';
 COMMENT ON COLUMN core.paid_orders.customer_id IS 'Whose it is.';

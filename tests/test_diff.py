@@ -1,0 +1,302 @@
+"""`make diff`: what an edit of the SQL does, seen before it goes live, and nothing left behind."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pipeline
+import psycopg
+import pytest
+from affected import Edit
+from conftest import ROOT, database_url
+from support import execute, fetch, rows_of, warehouse_of
+
+AS_OF = "2026-01-31"
+SCHEMAS = ("audit", "raw", "staging", "core", "intermediate", "marts", "forecast")
+RULE = "sql/definitions/functions/core.a_paid_order.sql"
+FINE, STRICT = "RETURN net_payments > 0;", "RETURN net_payments >= 0.9 * price;"
+
+
+def git(folder: Path, *arguments: str) -> None:
+    known = ("-c", "user.name=dba", "-c", "user.email=dba@example.com", "-C", str(folder))
+    subprocess.run([shutil.which("git"), *known, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project as a DBA has it: a clone with a branch main, in which files can be edited."""
+    folder = tmp_path / "project"
+    for name in ("sql", "dags", "ops", "data"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    git(folder, "init", "--initial-branch=main")
+    git(folder, "add", ".")
+    git(folder, "commit", "--message=As it is")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def live(cluster, template) -> Iterator[str]:
+    """A warehouse that has published the sample."""
+    with warehouse_of(cluster, template, "ltv_live") as url:
+        pipeline.run_pipeline(url, ROOT / "data", AS_OF)
+        yield url
+
+
+@pytest.fixture
+def start(cluster) -> Iterator[Callable[..., subprocess.Popen]]:
+    """A function that starts `make diff` in a project; what it leaves behind is found at the end."""
+    started: list[subprocess.Popen] = []
+
+    def starting(project: Path, url: str, **environment: str) -> subprocess.Popen:
+        admin = database_url(cluster, "postgres", admin=True)
+        known = {"DATABASE_URL": url, "ADMIN_DATABASE_URL": admin, **environment}
+        inherited = {name: value for name, value in os.environ.items() if name not in {"DATA", "AS_OF", "BASE"}}
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "ops/diff.py"],
+                cwd=project,
+                env={**inherited, **known},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield starting
+    for process in started:
+        process.kill()
+        process.communicate()
+    assert shadows(cluster) == []
+
+
+def shadows(cluster) -> list[str]:
+    named = "SELECT datname FROM pg_catalog.pg_database WHERE datname ~ '^ltv_diff'"
+    return [name for (name,) in fetch(database_url(cluster, "postgres", admin=True), named)]
+
+
+@pytest.fixture
+def diff(start: Callable[..., subprocess.Popen]) -> Callable[..., tuple[int, str, str]]:
+    """A function that runs `make diff` and returns its exit code, its report and what else it said."""
+
+    def running(project: Path, url: str, **environment: str) -> tuple[int, str, str]:
+        process = start(project, url, **environment)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    return running
+
+
+def edit(project: Path, path: str, old: str, new: str) -> None:
+    text = (project / path).read_text()
+    assert old in text
+    (project / path).write_text(text.replace(old, new))
+
+
+def row(report: str, name: str) -> list[str]:
+    """The cells of the first row of a table of the report that begins with a name."""
+    line = re.search(rf"^\| {re.escape(name)} +\|(.*)\|$", report, re.MULTILINE)
+    assert line, report
+    return [cell.strip() for cell in line[1].split("|")]
+
+
+def section(report: str, title: str) -> str:
+    return report.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_a_stricter_rule_is_seen_before_it_goes_live(project: Path, live: str, diff, cluster) -> None:
+    """A paid order is one with net payments above 0: that stands in one place, and becomes 90 % of the price."""
+    before = rows_of(live, *SCHEMAS)
+    edit(project, RULE, FINE, STRICT)
+    code, report, said = diff(project, live, FAIL_OVER="0")
+    assert (code, said) == (1, "")
+    assert report.endswith("\nMore of marts.customer_ltv differs than FAIL_OVER=0 allows.\n")
+    assert f"\nEdited: {RULE}.\n" in report
+    assert "\nRun twice: core.customer_activity, intermediate.customer_ltv, " in report
+    assert "\nDelivery: the last one, as the warehouse holds it.\n" in report
+
+    paid, strictly = fetch(
+        live,
+        """SELECT count(*) FILTER (WHERE paid.amount > 0), count(*) FILTER (WHERE paid.amount >= 0.9 * orders.price)
+        FROM (SELECT order_id, sum(amount) AS amount FROM core.payments GROUP BY order_id) AS paid
+        INNER JOIN core.orders ON paid.order_id = orders.order_id""",
+    )[0]
+    assert 0 < strictly < paid
+    assert row(report, "paid orders")[:3] == [f"{paid:,}", f"{strictly:,}", f"{strictly - paid:,}"]
+    published = fetch(live, "SELECT sum(ltv) FROM marts.customer_ltv")[0][0]
+    assert row(report, "ltv")[0] == f"{published:,}"
+
+    rows = row(report, "core.customer_activity")
+    assert rows[:4] == ["500", "500", "0", "0"]
+    assert re.search(r"\btotal_orders [1-9]", rows[5])
+    largest = section(report, "Largest changes of ltv")
+    assert re.search(r"^\| \d+ .*total_amount \d.* → ", largest, re.MULTILINE)
+    assert len(re.findall(r"^\| \d", largest, re.MULTILINE)) <= 20
+    files = section(report, "Files")
+    cells = row(files, "core.customer_activity")
+    assert all(int(cell.replace(",", "")) > 0 for cell in cells[2:])
+    assert "staging" not in files
+
+    assert rows_of(live, *SCHEMAS) == before
+    assert shadows(cluster) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"FAIL_OVER": "many"}, "FAIL_OVER=many is no number of rows (20) and no share of them (0.05 or 5%)"),
+        ({"BASE": "never"}, "git knows no revision never here: name a branch, a tag or a commit with BASE="),
+        ({"ADMIN_DATABASE_URL": ""}, "make diff makes two databases and drops them again, which this login may not"),
+    ],
+)
+def test_what_cannot_be_is_said(project: Path, live: str, diff, environment: dict[str, str], said: str) -> None:
+    edit(project, RULE, FINE, STRICT)
+    code, _, err = diff(project, live, **environment)
+    assert code == 1
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_without_an_edit_there_is_nothing_to_see(project: Path, live: str, diff) -> None:
+    code, report, said = diff(project, live)
+    assert (code, said) == (0, "")
+    assert re.fullmatch(r"# What the edit does\n\nBASE is \w+ As it is.\n\nNo file .* differs from it.\n", report)
+
+
+def test_a_rule_of_staging_is_seen_in_core(project: Path, live: str, diff) -> None:
+    """The last delivery is taken back first: else core would hold what the new rule refuses."""
+    dear, all_orders = fetch(live, "SELECT count(*) FILTER (WHERE price >= 100), count(*) FROM core.orders")[0]
+    assert dear
+    edit(project, "sql/staging/orders.sql", "WHEN price < 0\n", "WHEN price >= 100 OR price < 0\n")
+    code, report, said = diff(project, live, FAIL_OVER="5%")
+    assert (code, said) == (1, "")
+    assert row(report, "core.orders")[:4] == [f"{all_orders:,}", f"{all_orders - dear:,}", str(dear), "0"]
+    assert re.search(rf"\bcustomer_id {dear}\b", row(report, "staging.orders")[5])
+    # What cannot be affected was run once.
+    assert "| staging.customers " not in report
+    # The dear orders' payments wait for them now, and that is too many.
+    assert row(section(report, "Checks"), "staging.payments__waiting_within_limit")[:2] == ["passed", "failed"]
+    assert re.search(r"staging.orders__rejects_within_limit +\| passed +\| failed", report)
+
+
+def test_a_migration_is_run_on_its_side_alone(project: Path, live: str, diff) -> None:
+    (project / "sql" / "migrations" / "9999_note.sql").write_text(
+        "-- migrate:up\nALTER TABLE marts.customer_ltv ADD COLUMN note text DEFAULT 'new';\n-- migrate:down\n"
+    )
+    code, report, said = diff(project, live, FAIL_OVER="0")
+    assert (code, said) == (0, "")
+    assert row(report, "marts.customer_ltv") == ["500", "500", "0", "0", "0", "note only in edited"]
+    assert row(report, "staging.payments")[4] == "0"
+
+
+def test_a_warehouse_that_is_ahead_is_told_of(project: Path, diff, cluster, template) -> None:
+    with warehouse_of(cluster, template, "ltv_ahead") as url:
+        execute(url, 'UPDATE audit.deployments SET migrations = migrations || \'{"9998_new.sql": ""}\'')
+        edit(project, RULE, FINE, STRICT)
+        code, _, said = diff(project, url)
+        assert code == 1
+        assert "make diff: the warehouse has had 9998_new.sql, which one of the two sides has not, or otherwise" in said
+        code, report, said = diff(project, url, DATA=str(project / "data"), AS_OF=AS_OF)
+        assert (code, said) == (0, "")
+        assert row(report, "customers")[:2] == ["500", "500"]
+
+
+def test_a_new_warehouse_gets_the_sample(project: Path, new_database, diff) -> None:
+    edit(project, RULE, FINE, STRICT)
+    code, report, said = diff(project, new_database("ltv_new"), AS_OF=AS_OF)
+    assert (code, said) == (0, "")
+    assert f"\nDelivery: {project / 'data'}.\n" in report
+    assert row(report, "customers")[:2] == ["500", "500"]
+
+
+def test_an_edit_that_does_not_run_is_named(project: Path, live: str, diff) -> None:
+    edit(project, "sql/intermediate/customer_ltv.sql", "CROSS JOIN lifespan", "CROSS JOIN lifespans")
+    code, _, said = diff(project, live)
+    assert code == 1
+    assert 'sql/intermediate/customer_ltv.sql: relation "lifespans" does not exist' in said
+    assert "Traceback" not in said
+
+
+def test_an_open_run_is_not_disturbed(project: Path, diff, cluster, template) -> None:
+    edit(project, RULE, FINE, STRICT)
+    with warehouse_of(cluster, template, "ltv_busy") as url:
+        pipeline.begin(url, AS_OF, "night")
+        code, _, said = diff(project, url)
+        assert code == 1
+        assert "a run is open: wait until it has ended" in said
+        execute(url, "SELECT audit.fail_run('night', 'by hand', 'test')")
+        code, _, said = diff(project, url)
+        assert code == 1
+        assert "the warehouse has had no delivery" in said
+        assert "DATA=" in said
+
+
+def wait_for_shadows(cluster, process: subprocess.Popen) -> None:
+    while not shadows(cluster):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_interrupts_it_leaves_nothing_behind(project: Path, live: str, start, cluster, number: int) -> None:
+    edit(project, RULE, FINE, STRICT)
+    process = start(project, live)
+    wait_for_shadows(cluster, process)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert shadows(cluster) == []
+
+
+def test_what_a_killed_one_has_left_the_next_one_drops(project: Path, live: str, start, diff, cluster) -> None:
+    edit(project, RULE, FINE, STRICT)
+    process = start(project, live)
+    wait_for_shadows(cluster, process)
+    process.kill()
+    process.communicate()
+    left = shadows(cluster)
+    assert left
+    with psycopg.connect(database_url(cluster, "postgres", admin=True)) as connection:
+        # Its server process notices that it is gone, and gives back its lock.
+        connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [left[0].split("_")[2]])
+    assert diff(project, live)[0] == 0
+
+
+ORDER = [task.task_id for task in pipeline.tasks()]
+CANDIDATE = [f"intermediate.{path.stem}" for path in sorted((ROOT / "sql" / "intermediate").glob("*.sql"))]
+MART = ["marts.customer_ltv", "marts.customer_ltv__equals_candidate"]
+OF_THE_MART = ["ltv_by_country", "ltv_deciles"]
+
+
+@pytest.mark.parametrize(
+    ("path", "tasks", "views"),
+    [
+        ("sql/intermediate/customer_ltv.sql", [*CANDIDATE, *MART], OF_THE_MART),
+        (RULE, ["core.customer_activity", *CANDIDATE, *MART], ["cohort_retention", *OF_THE_MART]),
+        ("sql/staging/customers__text_readable.sql", ["staging.customers__text_readable"], []),
+        # It looks at the mart before that is published again.
+        (
+            "sql/intermediate/customer_ltv__total_near_the_published.sql",
+            ["intermediate.customer_ltv__total_near_the_published", *MART],
+            OF_THE_MART,
+        ),
+        ("sql/definitions/views/marts.ltv_deciles.sql", [], ["ltv_deciles"]),
+        ("sql/definitions/functions/audit.alerts.sql", [], []),
+        ("sql/definitions/grants.sql", [], []),
+        ("sql/forecast/scores.sql", [], []),
+        ("sql/definitions/sources.sql", [task for task in ORDER if task not in {"begin", "end"}], None),
+    ],
+)
+def test_only_what_an_edit_affects_runs_twice(project: Path, path: str, tasks: list[str], views: list | None) -> None:
+    (project / path).write_text((project / path).read_text() + "\n-- edited\n")
+    found = Edit(ROOT, project)
+    assert found.tasks(ORDER) == tasks
+    if views is not None:
+        assert found.shown(tasks) == [f"marts.{view}" for view in views]
