@@ -13,7 +13,7 @@ export DATA AS_OF UI_PORT N TIMES PARTS BASE FAIL_OVER FILE CASE
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs diff
+.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs diff try
 
 help: ## show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ run: $(RUN) ## run the pipeline once on data/ (DATA=<folder or URL> AS_OF=<YYYY-
 
 diff: $(RUN) ## show what the edited SQL does: rows, ltv, checks, cost (BASE=<git revision> DATA=… FAIL_OVER=<rows or share>)
 	@$(VENV)/bin/python ops/diff.py
+
+try: $(RUN) ## run one SQL file on one case, expected against got (FILE=sql/staging/orders.sql CASE=<folder>)
+	@$(VENV)/bin/python ops/try_case.py
 
 test: $(if $(K),$(DEV),lint $(STORES) $(ORACLE) $(DOCS)) ## run lint and every test (K=<part of a name>: just those tests)
 	@$(VENV)/bin/python -m pytest $(if $(K),-vv --tb=short -k '$(K)',-q --numprocesses=auto --maxprocesses=4 --dist=loadfile)

@@ -1,7 +1,7 @@
 -- core.paid_orders: the orders that count as paid.
 -- Grain: one row per order_id.
 -- Reads: core.payments, core.orders
--- Write: a view. What a paid order is, core.a_paid_order says; forecast.customer_rfm__agrees_with_customer_ltv ties the two.
+-- Write: a view. core.a_paid_order says which those are.
 CREATE OR REPLACE VIEW core.paid_orders AS
 WITH paid_for AS (
     SELECT

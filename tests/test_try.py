@@ -1,0 +1,81 @@
+"""`make try`: one SQL file on one case, expected against got."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, database_url
+from support import fetch
+
+FILE = "sql/staging/orders.sql"
+CASE = "rejects_a_negative_price"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("sql", "dags", "ops", "tests/cases/staging.orders", "tests/cases/marts.ltv_deciles"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(project: Path, warehouse: str, cluster) -> Callable[..., tuple[int, str, str]]:
+    """A function that runs `make try` in the project and returns its exit code and what it printed."""
+    admin = database_url(cluster, "postgres", admin=True)
+
+    def running(**asked: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "ops/try_case.py"],
+            cwd=project,
+            env={**os.environ, "DATABASE_URL": warehouse, "ADMIN_DATABASE_URL": admin, **asked},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert fetch(admin, "SELECT datname FROM pg_database WHERE datname ~ '^ltv_diff'") == []
+        return done.returncode, done.stdout, done.stderr
+
+    return running
+
+
+def test_a_case_is_shown_side_by_side(project: Path, run) -> None:
+    code, out, err = run(FILE=FILE, CASE=CASE)
+    assert (code, err) == (0, "")
+    assert "staging.orders: as expected\n  expected" in out
+
+    # The rule is edited: a price of 0 is refused too, and a negative one no longer.
+    text = (project / FILE).read_text()
+    (project / FILE).write_text(text.replace("WHEN price < 0\n", "WHEN price = 0\n"))
+    code, out, err = run(FILE=FILE, CASE=CASE)
+    assert (code, err) == (1, "")
+    assert "staging.orders: not as expected\n" in out
+    marked = [line.partition(" | ") for line in out.splitlines() if line.startswith("≠ ")]
+    assert any("price negative: a price is 0 or more" in expected for expected, _, _ in marked)
+    assert not any("price negative: a price is 0 or more" in got for _, _, got in marked)
+
+    (project / FILE).write_text(text.replace("FROM typed\n", "FROM typos\n"))
+    code, out, err = run(FILE=FILE, CASE=CASE)
+    assert (code, err) == (1, "")
+    assert out.startswith(f'{FILE}: relation "typos" does not exist')
+
+
+def test_a_view_is_looked_at(project: Path, run) -> None:
+    case = next((project / "tests/cases/marts.ltv_deciles").iterdir()).name
+    code, out, err = run(FILE="sql/definitions/views/marts.ltv_deciles.sql", CASE=case)
+    assert (code, err) == (0, "")
+    assert out.startswith("marts.ltv_deciles: as expected\n")
+
+
+def test_what_there_is_to_choose_from_is_said(run) -> None:
+    code, out, err = run(FILE=FILE, CASE="nothing")
+    assert (code, out) == (1, "")
+    assert err.startswith("make try: CASE=nothing is no case of staging.orders; these are:\n  ")
+    assert f"\n  {CASE}\n" in err
+    for file in ("", "sql/staging/none.sql"):
+        code, _, err = run(FILE=file, CASE=CASE)
+        assert code == 1
+        assert err == f"make try: FILE={file} is no SQL file with cases: as in FILE=sql/staging/orders.sql\n"
