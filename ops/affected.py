@@ -7,8 +7,7 @@ from pathlib import Path
 
 from sql_headers import header
 
-# Of dags/ only what fills raw: the rest says when something is done, not what.
-FILES = ("sql/*/*.sql", "sql/definitions/*/*.sql", "dags/copy_csv.py", "dags/csv_records.py")
+FILES = ("sql/*/*.sql", "sql/definitions/*/*.sql")
 # For administrators, and for a DAG of its own.
 NOT_IN_A_RUN = ("sql/admin/", "sql/forecast/", "sql/definitions/grants.sql", "sql/definitions/login_defaults.sql")
 PROSE = re.compile(r"--[^\n]*|COMMENT ON [^;]*;")
@@ -39,7 +38,7 @@ class Edit:
         self.reads: dict[str, set[str]] = {}
         self.mentions: dict[str, set[str]] = {}
         for root, files in ((base, ours), (edited, theirs)):
-            for path in filter(lambda path: path.endswith(".sql"), files):
+            for path in files:
                 mentioned = set(NAME.findall(PROSE.sub("", files[path].decode()))) - {name_of(path)}
                 self.mentions.setdefault(name_of(path), set()).update(mentioned)
                 # A check and a function have no Reads line: they may read what they name.
@@ -68,8 +67,8 @@ class Edit:
         """Return those of the tasks, given in the order in which a run does them, that have to run twice."""
         order = [task for task in order if task not in {"begin", "end"}]
         edited = {name_of(path) for path in self.paths}
-        # Kept tables, what is declared of the files and what copies them: that is behind everything.
-        if any(re.match(r"sql/(migrations|definitions)/[^/]*$|dags/", path) for path in self.paths):
+        # Kept tables, and what is declared of the files: that is behind everything.
+        if any(re.match(r"sql/(migrations|definitions)/[^/]*$", path) for path in self.paths):
             return order
         found = {task for task in order if task in edited or self.mentions.get(task, set()) & self.code}
         while True:

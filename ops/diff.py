@@ -76,9 +76,11 @@ def revision() -> str:
 
 
 def check_out(commit: str, folder: Path) -> None:
-    """Put sql/ and dags/ as a commit has them into the folder, and beside them what runs them, as it is now."""
-    run(shutil.which("tar") or "tar", "-x", "-C", folder, send=git("archive", "--format=tar", commit, "sql", "dags"))
-    shutil.copytree(ROOT / "ops", folder / "ops")
+    """Put the SQL and the DAG as a commit has them into the folder, and around them what runs them now."""
+    for name in ("ops", "dags"):
+        shutil.copytree(ROOT / name, folder / name)
+    then = git("archive", "--format=tar", commit, "sql", "dags/customer_ltv.py")
+    run(shutil.which("tar") or "tar", "-x", "-C", folder, send=then)
     shutil.copytree(HERE, folder / "sql" / "admin" / "diff", dirs_exist_ok=True)
 
 

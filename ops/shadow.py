@@ -23,7 +23,7 @@ import server
 import sqlparse
 
 sys.path.append(str(server.ROOT / "dags"))
-from sql_files import SQL, fingerprint
+from sql_files import SQL, deployed_fingerprint, fingerprint
 
 RUN = "diff"
 HERE = SQL / "admin" / "diff"
@@ -39,9 +39,12 @@ def begin(url: str, folder: str | None, as_of: str) -> None:
                 "SELECT runs.run_no, runs.as_of::text"
                 " FROM diff.take_back() AS delivered (run_no) INNER JOIN audit.runs USING (run_no)"
             ).fetchone() or (None, "")
-    pipeline.begin(url, as_of, RUN)
-    if folder is None:
-        with psycopg.connect(url) as connection:
+    with psycopg.connect(url) as connection:
+        # What every version of it takes.
+        connection.execute(
+            "SELECT audit.begin_run(%s, %s, now(), %s, %s)", [RUN, as_of, deployed_fingerprint(), fingerprint([SQL])]
+        )
+        if folder is None:
             connection.execute("SELECT diff.deliver_again(%s)", [delivered])
 
 

@@ -53,11 +53,12 @@ def main() -> int:
         made = diff.make(connection, url, f"{name}_case")
         migrate.migrate(made, admin_url and make_conninfo(admin_url, dbname=f"{name}_case"))
         with psycopg.connect(made) as inside:
-            cases.prepare(inside)
-            inside.commit()
-            cases.arrange(inside, case)
-            inside.add_notice_handler(lambda notice: print(f"NOTICE: {notice.message_primary}"))
             try:
+                # What it rebuilds has to be there, so the file runs here too.
+                cases.prepare(inside)
+                inside.commit()
+                cases.arrange(inside, case)
+                inside.add_notice_handler(lambda notice: print(f"NOTICE: {notice.message_primary}"))
                 cases.act(inside, case)
             except psycopg.Error as error:
                 print(f"{os.environ['FILE']}: {error}")

@@ -22,7 +22,22 @@ import server
 from conftest import ROOT
 from support import command_lines
 
-TARGETS = {"run", "test", "test-compose", "secrets", "fuzz", "lint", "psql", "ui", "migrate", "stop", "clean", "help"}
+TARGETS = {
+    "run",
+    "diff",
+    "try",
+    "test",
+    "test-compose",
+    "secrets",
+    "fuzz",
+    "lint",
+    "psql",
+    "ui",
+    "migrate",
+    "stop",
+    "clean",
+    "help",
+}
 
 
 def start_make(*arguments: str, **environment: str) -> subprocess.Popen:
