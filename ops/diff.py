@@ -2,7 +2,7 @@
 
 The files of BASE (a git revision; default: main) and those of this folder run on the same delivery, in two databases
 of the warehouse's server that are dropped at the end; the warehouse itself is only read, by pg_dump. What the edit
-cannot affect is run once. The report is Markdown: what the files of sql/admin/diff/report/ select.
+cannot affect is run once. The report is Markdown: what the files of sql/admin/diff/sections/ select.
 
 DATA and AS_OF name another delivery than the last one. FAIL_OVER (a number of rows, or a share: 0.05 or 5%) is how
 much of marts.customer_ltv may differ: the exit code is 1 where more does. ADMIN_DATABASE_URL is a login that may make
@@ -82,6 +82,17 @@ def check_out(commit: str, folder: Path) -> None:
     then = git("archive", "--format=tar", commit, "sql", "dags/customer_ltv.py")
     run(shutil.which("tar") or "tar", "-x", "-C", folder, send=then)
     shutil.copytree(HERE, folder / "sql" / "admin" / "diff", dirs_exist_ok=True)
+
+
+def warehouse() -> tuple[str, str]:
+    """Return the URLs of the pipeline's login and of one that makes databases; a new embedded server gets its roles."""
+    url, admin_url = migrate.warehouse()
+    if admin_url and "DATABASE_URL" not in os.environ:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            migrate.make_roles(admin_url, url)
+    return url, admin_url or url
 
 
 @contextmanager
@@ -234,7 +245,7 @@ def markdown(cursor: psycopg.Cursor[Any]) -> str:
 
 def show(connection: psycopg.Connection) -> None:
     """Print what each file of the report selects, under its title."""
-    for path in sorted((HERE / "report").glob("*.sql")):
+    for path in sorted((HERE / "sections").glob("*.sql")):
         title, _, sentence = header(path).partition(": ")
         print(f"\n## {title}\n\n{sentence}\n\n{markdown(connection.execute(path.read_bytes()))}", flush=True)
 
@@ -281,8 +292,8 @@ def main() -> int:
             print("\nNothing that a run computes is made by it.")
             return 0
         print("\nRun twice: " + (", ".join(twice) or "nothing") + ".")
-        url, admin_url = migrate.warehouse()
-        with databases(admin_url or url) as (connection, name):
+        url, admin_url = warehouse()
+        with databases(admin_url) as (connection, name):
             copied = is_copied(url, base, ROOT)
             data = os.environ.get("DATA") or (None if copied else str(ROOT / "data"))
             folder = data if data is None or "://" in data else str(Path(data).resolve())

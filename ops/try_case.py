@@ -12,7 +12,6 @@ import cases
 import diff
 import migrate
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 
 def chosen(file: str, name: str) -> Path:
@@ -47,11 +46,11 @@ def side_by_side(header: list[str], expected: list[list[str]], got: list[list[st
 def main() -> int:
     """Run the file on the case and print both sides; return the exit code."""
     case = chosen(os.environ.get("FILE", ""), os.environ.get("CASE", ""))
-    url, admin_url = migrate.warehouse()
+    url, admin_url = diff.warehouse()
     is_as_expected = True
-    with diff.databases(admin_url or url) as (connection, name):
+    with diff.databases(admin_url) as (connection, name):
         made = diff.make(connection, url, f"{name}_case")
-        migrate.migrate(made, admin_url and make_conninfo(admin_url, dbname=f"{name}_case"))
+        migrate.migrate(made)
         with psycopg.connect(made) as inside:
             try:
                 # What it rebuilds has to be there, so the file runs here too.
