@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from affected import Edit
 from conftest import ROOT, database_url
-from support import execute, fetch, rows_of, warehouse_of
+from support import command_lines, execute, fetch, rows_of, warehouse_of
 
 AS_OF = "2026-01-31"
 SCHEMAS = ("audit", "raw", "staging", "core", "intermediate", "marts", "forecast")
@@ -239,8 +239,14 @@ def test_an_open_run_is_not_disturbed(project: Path, diff, cluster, template) ->
 
 
 def wait_for_shadows(cluster, process: subprocess.Popen) -> None:
-    while not shadows(cluster):
+    """Wait until a side is at work; no password is seen in the list of processes by then."""
+    at_work = False
+    while not (shadows(cluster) and at_work):
         assert process.poll() is None, process.communicate()
+        seen = "\n".join(command_lines().values())
+        at_work = "shadow.py" in seen or not seen
+        assert cluster.pipeline_password not in seen
+        assert cluster.admin_password not in seen
         time.sleep(0.05)
 
 
