@@ -270,8 +270,9 @@ def main() -> int:
     if not re.fullmatch(r"|[0-9]+|[0-9]*\.[0-9]+|[0-9]+(\.[0-9]+)?%", limit):
         raise SystemExit(f"make diff: FAIL_OVER={limit} is no number of rows (20) and no share of them (0.05 or 5%)")
     commit = revision()
-    # Whoever ends this ends it as Ctrl-C does: what it has made is dropped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Whoever ends this, with Ctrl-C or otherwise: what it has made is dropped.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))
     with tempfile.TemporaryDirectory(prefix="ltv-diff-") as temporary:
         base, home = Path(temporary) / "base", Path(temporary) / "airflow"
         base.mkdir()
@@ -321,5 +322,3 @@ if __name__ == "__main__":
         sys.exit(main())
     except psycopg.Error as error:
         raise SystemExit(f"make diff: {error}") from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
