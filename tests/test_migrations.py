@@ -43,6 +43,7 @@ ROWS = {
         VALUES (1, 'core.orders__reconciles', 'passed', 0, 1, 0, 'it holds')""",
     "audit.replaced_rows": "(run_no, table_name, key, replaced) VALUES (1, 'core.orders', 1, '{}')",
     "audit.hand_writes": "(run_no, table_name) VALUES (1, 'core.orders')",
+    "audit.sql_files": "(fingerprint, file, sha256) VALUES ('f', 'sql/core/orders.sql', 's')",
     "audit.overrides": """(claim, signed_by, reason, expires_at)
         VALUES ('core.orders__reconciles', 'Ann', 'it is known', now() + INTERVAL '1 hour')""",
     "core.forgotten_customers": "(customer_id) VALUES (1)",

@@ -1353,7 +1353,10 @@ def test_an_analyst_reads_a_table_that_marts_gets_later(pipeline: psycopg.Connec
             "function",
             "EXECUTE",
             "SELECT oid, oid::regprocedure::text FROM pg_proc WHERE pronamespace",
-            {f"marts.{name}_as_of(date)": ["EXECUTE"] for name in ("customer_ltv", "customer_forecast")},
+            {
+                **{f"marts.{name}_as_of(date)": ["EXECUTE"] for name in ("customer_ltv", "customer_forecast")},
+                "marts.why(bigint)": ["EXECUTE"],
+            },
         ),
         ("schema", "USAGE CREATE", "SELECT oid, nspname FROM pg_namespace WHERE oid", {"marts": ["USAGE"]}),
     ],
@@ -1409,8 +1412,12 @@ def test_no_function_is_led_astray_by_a_search_path(pipeline: psycopg.Connection
 
 def test_no_function_works_with_the_rights_of_another(pipeline: psycopg.Connection) -> None:
     # One that needs to is named here, with its reason.
-    # This one computes a past forecast from tables of forecast, which analysts do not read; it takes a day, no SQL.
-    needed = ["marts.customer_forecast_as_of(date)"]
+    needed = [
+        # A past forecast is computed from tables of forecast, which analysts do not read; it takes a day, no SQL.
+        "marts.customer_forecast_as_of(date)",
+        # It tells an analyst of core and audit what concerns one number, and nothing personal but the country.
+        "marts.why(bigint)",
+    ]
     found = pipeline.execute(
         "SELECT oid::regprocedure::text FROM pg_catalog.pg_proc WHERE prosecdef AND oid >= 16384 ORDER BY 1"
     ).fetchall()
