@@ -119,9 +119,9 @@ def check_migrations(connection: psycopg.Connection) -> None:
             raise SystemExit(f"make migrate: sql/migrations/{name} was edited after it ran here: write the next one")
 
 
-def migrations(folder: Path = SQL / "migrations") -> dict[str, str]:
-    """Return the sha256 of every migration in a folder, by its file's name."""
-    files = sorted(folder.glob("*.sql"))
+def migrations(folder: Path | None = None) -> dict[str, str]:
+    """Return the sha256 of every migration, by its file's name: of sql/, or of another folder."""
+    files = sorted((folder or SQL / "migrations").glob("*.sql"))
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
