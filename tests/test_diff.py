@@ -278,7 +278,7 @@ def test_what_a_killed_one_has_left_the_next_one_drops(project: Path, live: str,
 ORDER = [task.task_id for task in pipeline.tasks()]
 CANDIDATE = [f"intermediate.{path.stem}" for path in sorted((ROOT / "sql" / "intermediate").glob("*.sql"))]
 MART = ["marts.customer_ltv", "marts.customer_ltv__equals_candidate"]
-OF_THE_MART = ["ltv_by_country", "ltv_deciles"]
+OF_THE_MART = ["ltv_by_country", "ltv_by_first_product", "ltv_deciles", "ltv_movers"]
 
 
 @pytest.mark.parametrize(
