@@ -28,6 +28,7 @@ DECLARE
     before double precision;
     part double precision;
     gain double precision;
+    most double precision;
     -- By how much the slope has changed, and what the inverse makes of that.
     change double precision [];
     bent double precision [];
@@ -101,6 +102,7 @@ BEGIN
             -- Not further than by a factor of e; and back where it has not gone up as it should have.
             part := least(1, 1 / greatest(longest, 1e-9));
             longest := 0;
+            most := 0;
             LOOP
                 gain := 0;
                 FOR i IN 1..dimensions LOOP
@@ -108,6 +110,7 @@ BEGIN
                     longest := greatest(longest, abs(point[i] - top[i]));
                     gain := gain + (point[i] - top[i]) * here[i + 1];
                 END LOOP;
+                most := greatest(most, gain);
                 -- After this step as much of it remains as, by what remained of the one before, does.
                 is_found := longest * CASE WHEN turn = 1 THEN 1e-2 ELSE least(1, longest / before) END < 1e-6;
                 EXIT WHEN is_found OR iterations = 500 OR part < 1e-9;
@@ -145,6 +148,8 @@ BEGIN
             top := point;
             here := there;
         END LOOP;
+        -- Where no step leads up, but none was to lead up by what differs from 0: so near the top heights are rounded.
+        is_found := is_found OR (part < 1e-9 AND most < 1e-9);
         -- Where the first turn ends without a top, the bend may show the way.
         EXIT WHEN NOT is_found AND turn > 1;
     END LOOP;
