@@ -73,7 +73,9 @@ with DAG(
     marts = layer("marts", "customer_ltv")
     begin = RunStateOperator(
         task_id="begin",
-        sql="SELECT audit.begin_run(%(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s, %(tasks)s, %(files)s)",
+        sql="""SELECT audit.begin_run(
+            %(run)s, %(as_of)s, %(due)s, %(deployed)s, %(fingerprint)s, %(tasks)s, %(files)s, %(started)s
+        )""",
         parameters={
             "run": "{{ run_id }}",
             "as_of": "{{ params.as_of or '' }}",
@@ -83,6 +85,7 @@ with DAG(
             # In their order: each asks for those before it. A task that was marked as done by hand has not been.
             "tasks": dag.task_ids,
             "files": json.dumps(file_fingerprints()),
+            "started": "{{ dag_run.start_date }}",
         },
         # The attempt: every other task belongs to this begin of the run and works in no later one.
         do_xcom_push=True,

@@ -82,12 +82,15 @@ def fail_run(context: Any) -> None:
     process that was killed and could not say so. The first reason stays. Before this DAG run has begun there is nothing
     of it to fail: what is open under its name is another Airflow's.
     """
-    if (attempt := attempt_of(context)) is None:
+    error = context.get("exception")
+    # The task knows its begin. Airflow comes later, maybe after the next one: the DAG run that it names says which.
+    attempt = attempt_of(context) if error else None
+    started = None if error or "dag_run" not in context else context["dag_run"].start_date
+    if attempt is None and started is None:
         return
-    task_id = context["ti"].task_id if context.get("ti") else "a task"
-    error = str(context.get("exception") or NO_WORD)
+    known = [context["run_id"], context["ti"].task_id, str(error or NO_WORD), attempt, started]
     with PostgresHook(CONN_ID).get_conn() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT audit.fail_run(%s, %s, %s, %s)", [context["run_id"], task_id, error, attempt])
+        cursor.execute("SELECT audit.fail_run(%s, %s, %s, %s, %s)", known)
 
 
 class PlainErrors:

@@ -14,6 +14,7 @@ from customer_ltv import dag
 from fsspec.implementations.local import LocalFileSystem
 from in_run import fail_run
 
+DUE = "2026-02-01 00:30:00+00:00"
 # What a worker has read before it forks: here too it is read once, and not by every task.
 get_hook_lineage_collector()
 
@@ -93,7 +94,7 @@ def run(
     context = {
         "run_id": run_id,
         "params": {"as_of": as_of},
-        "dag_run": SimpleNamespace(logical_date=None, run_after="2026-02-01 00:30:00+00:00"),
+        "dag_run": SimpleNamespace(logical_date=None, run_after=DUE, start_date=DUE),
         "var": {"value": VariableAccessor(deserialize_json=False)},
         "ti": SimpleNamespace(task_id=task_id, xcom_pull=lambda **_: attempt),
     }

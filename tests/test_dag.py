@@ -174,17 +174,18 @@ def test_the_templates_render(dag: object, monkeypatch: pytest.MonkeyPatch) -> N
         assert task.render_template(task.folder, context) == "s3://bucket/{as_of}"
         assert str(ROOT / "data") in task.folder
     task = dag.get_task("begin")
-    due = datetime(2026, 2, 1, 0, 30, tzinfo=UTC)
+    due, started = datetime(2026, 2, 1, 0, 30, tzinfo=UTC), datetime(2026, 2, 1, 0, 30, 1, 7, tzinfo=UTC)
     common = {"run": "manual", "deployed": deployed_fingerprint(), "fingerprint": fingerprint([SQL])}
     common["tasks"] = [task for task in dag.task_ids if task not in ("begin", "end")]
     for dag_run, as_of in [
-        (SimpleNamespace(logical_date=None, run_after=due), None),
-        (SimpleNamespace(logical_date=due, run_after=None), "2026-01-05"),
+        (SimpleNamespace(logical_date=None, run_after=due, start_date=started), None),
+        (SimpleNamespace(logical_date=due, run_after=None, start_date=started), "2026-01-05"),
     ]:
         context = {"run_id": "manual", "params": {"as_of": as_of}, "dag_run": dag_run}
         assert task.render_template(task.parameters, context) == common | {
             "as_of": as_of or "",
             "due": "2026-02-01 00:30:00+00:00",
+            "started": "2026-02-01 00:30:01.000007+00:00",
         }
     assert dag.get_task("end").render_template("{{ run_id }}", {"run_id": "manual"}) == "manual"
     assert list(dag.template_searchpath) == [str(SQL)]
@@ -533,7 +534,8 @@ def test_a_task_of_an_earlier_begin_is_refused(dag: object, open_run: str, tmp_p
         return {"run_id": "night", "ti": ti}
 
     # Its begin itself was refused, there, and has passed nothing on: it has nothing to fail.
-    fail_run({"run_id": "night", "ti": SimpleNamespace(task_id="begin", xcom_pull=Mock(return_value=None))})
+    ti = SimpleNamespace(task_id="begin", xcom_pull=Mock(return_value=None))
+    fail_run({"run_id": "night", "ti": ti, "exception": "it is open elsewhere"})
     assert fetch(open_run, "SELECT state FROM audit.runs") == [("open",)]
     begin(open_run, "2026-01-31", "night")
     refusal = r"run night was begun again since \(attempt 2\): this task belongs to attempt 1\. Is a second Airflow"
@@ -546,6 +548,23 @@ def test_a_task_of_an_earlier_begin_is_refused(dag: object, open_run: str, tmp_p
     assert fetch(open_run, "SELECT state FROM audit.runs") == [("open",)]
     fail_run({**context("core.orders", 2), "exception": "mine too"})
     assert fetch(open_run, "SELECT state, reason FROM audit.runs") == [("failed", "core.orders: mine too")]
+
+
+def test_airflows_own_word_of_a_failure_is_that_of_the_dag_run_that_it_names(open_run: str) -> None:
+    """A process that was killed says nothing; Airflow says it later, when the run may have been cleared and begun."""
+    from in_run import fail_run
+
+    first, second = datetime(2026, 2, 1, 0, 30, tzinfo=UTC), datetime(2026, 2, 1, 0, 31, tzinfo=UTC)
+    execute(open_run, "UPDATE audit.runs SET dag_run_started_at = %s", [second])
+    ti = SimpleNamespace(task_id="core.orders")
+    fail_run({"run_id": "night", "ti": ti, "dag_run": SimpleNamespace(start_date=first)})
+    # Of a DAG run whose task is gone from the DAG it says no more than the name.
+    fail_run({"run_id": "night"})
+    assert fetch(open_run, "SELECT state FROM audit.runs") == [("open",)]
+    fail_run({"run_id": "night", "ti": ti, "dag_run": SimpleNamespace(start_date=second)})
+    assert fetch(open_run, "SELECT state, reason FROM audit.runs") == [
+        ("failed", "core.orders: its process ended without a word")
+    ]
 
 
 @pytest.mark.parametrize(("bad_rows", "holds"), [(0, True), (2, False)])
@@ -626,7 +645,7 @@ def runs(cluster: server.Server, template: str, tmp_path_factory: pytest.TempPat
         execute(
             twice_url,
             """CREATE FUNCTION audit.begin_again() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN UPDATE audit.runs SET attempt = attempt + 1; RETURN NULL; END $$;
+            BEGIN UPDATE audit.runs SET attempt = attempt + 1, dag_run_started_at = now(); RETURN NULL; END $$;
             CREATE TRIGGER begin_again AFTER INSERT ON audit.steps
             FOR EACH ROW WHEN (new.task = 'staging.customers') EXECUTE FUNCTION audit.begin_again()""",
         )
@@ -739,6 +758,11 @@ def test_a_run_that_was_begun_again_elsewhere_does_no_more(runs: SimpleNamespace
     assert fetch(runs.twice_url, "SELECT state, reason, attempt FROM audit.runs") == [("open", None, 2)]
     steps = "SELECT task FROM audit.steps WHERE task NOT LIKE 'raw.%' ORDER BY 1"
     assert fetch(runs.twice_url, steps) == [("staging.customers",)]
+
+
+def test_a_callback_of_the_dag_works_here_too(runs: SimpleNamespace) -> None:
+    assert "Executing on_failure dag callback: fail_run" in runs.everything
+    assert "Callback failed" not in runs.everything
 
 
 def test_no_run_stays_open(runs: SimpleNamespace) -> None:

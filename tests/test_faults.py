@@ -241,7 +241,8 @@ class Night:
                         assert run_task(connection, task, self.folder, self.run_id), task.task_id
 
     def start_parameters(self, task: object) -> dict[str, str]:
-        return {**task.parameters, "run": self.run_id, "as_of": DAY, "due": "2026-02-01 00:30:00+00:00"}
+        due = "2026-02-01 00:30:00+00:00"
+        return {**task.parameters, "run": self.run_id, "as_of": DAY, "due": due, "started": due}
 
     def start(self, **how: str) -> Attempt:
         """Start a task, by default this night's, in a process of its own."""

@@ -203,7 +203,7 @@ def test_the_id_of_a_run_is_said_as_it_is(text: str, unharmed: str) -> None:
     context = {
         "run_id": text,
         "params": {"as_of": AS_OF},
-        "dag_run": SimpleNamespace(logical_date=AS_OF),
+        "dag_run": SimpleNamespace(logical_date=AS_OF, start_date=AS_OF),
         "ti": SimpleNamespace(xcom_pull=lambda **_: 1),
     }
     for task_id in ("begin", "end"):

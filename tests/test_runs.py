@@ -759,6 +759,22 @@ def test_a_run_fails_without_waiting_for_a_task_that_still_works(db: psycopg.Con
     assert state(db) == ("failed", "core.orders: no more")
 
 
+def test_a_late_word_of_a_failure_fails_no_run_that_has_begun_again(db: psycopg.Connection) -> None:
+    first, second = "2025-06-11 00:30:00.1+00", "2025-06-11 00:30:00.2+00"
+    begin_started = """SELECT audit.begin_run('one', %s, now(), %s, 'f', dag_run_started_at => %s)"""
+    late = "SELECT audit.fail_run('one', 'core.orders', 'its process ended', dag_run_started_at => %s)"
+    for started in (first, second):
+        db.execute(begin_started, [DAY, deployed_fingerprint(), started])
+    db.execute(late, [first])
+    assert state(db) == ("open", None)
+    db.execute(late, [second])
+    assert state(db) == ("failed", "core.orders: its process ended")
+    # One that was begun by hand is no DAG run's.
+    begin(db)
+    db.execute(late, [second])
+    assert state(db) == ("open", None)
+
+
 def test_only_an_open_run_can_fail(db: psycopg.Connection) -> None:
     begin(db, "one")
     end(db, "one")

@@ -348,6 +348,48 @@ def test_a_task_killed_at_its_last_try_leaves_a_failed_run_that_says_so(airflow:
     ]
 
 
+@pytest.mark.usefixtures("green_run")
+def test_the_late_callback_of_a_failure_fails_no_run_that_was_cleared_since(airflow: Airflow) -> None:
+    def state() -> str:
+        return airflow.client.get(f"{RUNS}/cleared").raise_for_status().json()["state"]
+
+    def told() -> int:
+        logs = [path for path in (airflow.home / "logs" / "dag_processor").rglob("*") if path.is_file()]
+        return sum(path.read_text(errors="replace").count("Executing on_failure dag callback") for path in logs)
+
+    def waits() -> list:
+        return fetch(airflow.warehouse, "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    def run_is() -> list:
+        return fetch(airflow.warehouse, "SELECT state, attempt, reason FROM audit.runs WHERE dag_run_id = 'cleared'")
+
+    data, told_before = airflow.deliveries / AS_OF, told()
+    processor = airflow.processes[[arguments[0] for arguments in ui.PROCESSES].index("dag-processor")]
+    # It runs the callbacks of the DAG: this one comes late.
+    os.killpg(processor.pid, signal.SIGSTOP)
+    try:
+        data.rename(data.with_name("away"))
+        airflow.start("cleared", as_of=AS_OF).raise_for_status()
+        wait_for("the failure", lambda: state() == "failed", airflow.processes)
+        assert run_is()[0][:2] == ("failed", 1)
+        data.with_name("away").rename(data)
+        with psycopg.connect(airflow.warehouse) as holder:
+            holder.execute("LOCK TABLE raw.order_data")
+            cleared = {"dag_run_id": "cleared", "task_ids": ["begin"], "include_downstream": True}
+            flags = {"dry_run": False, "only_failed": False, "reset_dag_runs": True}
+            answer = airflow.client.post("/api/v2/dags/customer_ltv/clearTaskInstances", json=cleared | flags)
+            assert answer.is_success, answer.text
+            wait_for("the lock", waits, airflow.processes)
+            os.killpg(processor.pid, signal.SIGCONT)
+            # The DAG's second begins when its first, fail_run, has ended.
+            wait_for("the callbacks", lambda: told() == told_before + 2, airflow.processes)
+            assert run_is() == [("open", 2, None)]
+    finally:
+        os.killpg(processor.pid, signal.SIGCONT)
+    wait_for("the end", lambda: state() in ("success", "failed"), airflow.processes)
+    assert (state(), run_is()) == ("success", [("published", 2, None)])
+
+
 # Nights that the schedule has made, though it is off: each is made as the scheduler makes it.
 
 MAKE_A_NIGHT = """

@@ -1,7 +1,8 @@
 -- audit.begin_run: open a run, or open it again; refuse with a sentence what must not run; return the attempt.
 CREATE OR REPLACE FUNCTION audit.begin_run(
     dag_run_id text, as_of text, due timestamp with time zone, deployed text, fingerprint text,
-    tasks text[] DEFAULT NULL, files jsonb DEFAULT '{}'
+    tasks text[] DEFAULT NULL, files jsonb DEFAULT '{}',
+    dag_run_started_at timestamp with time zone DEFAULT NULL
 ) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = ''
@@ -126,7 +127,7 @@ BEGIN
         SET
             state = 'open', reason = missing_nights, ended_at = NULL, fingerprint = begin_run.fingerprint,
             attempt = runs.attempt + 1, deployed_at = deployment.deployed_at,
-            tasks = begin_run.tasks
+            tasks = begin_run.tasks, dag_run_started_at = begin_run.dag_run_started_at
         WHERE runs.run_no = last_run.run_no;
         -- It starts from its first task: nothing that an earlier try built is taken for granted.
         DELETE FROM audit.steps WHERE steps.run_no = last_run.run_no;
@@ -162,10 +163,12 @@ BEGIN
         WHERE runs.run_no = last_run.run_no;
         RAISE NOTICE 'run % had not ended: it is abandoned', last_run.dag_run_id;
     END IF;
-    INSERT INTO audit.runs (dag_run_id, as_of, fingerprint, deployed_at, tasks, reason, attempt)
+    INSERT INTO audit.runs (
+        dag_run_id, as_of, fingerprint, deployed_at, tasks, dag_run_started_at, reason, attempt
+    )
     VALUES (
         begin_run.dag_run_id, day, begin_run.fingerprint, deployment.deployed_at, begin_run.tasks,
-        missing_nights,
+        begin_run.dag_run_started_at, missing_nights,
         -- One that was undone had the name before.
         1 + coalesce((
             SELECT max(runs.attempt) FROM audit.runs
@@ -176,4 +179,4 @@ BEGIN
     RAISE NOTICE 'run_no %, as of %', begun.run_no, day;
     RETURN begun.attempt;
 END $$;
-COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text, text[], jsonb) IS 'Open a run, or open it again; refuse with a sentence what must not run. Returns the attempt: how often it has begun.';
+COMMENT ON FUNCTION audit.begin_run(text, text, timestamp with time zone, text, text, text[], jsonb, timestamp with time zone) IS 'Open a run, or open it again; refuse with a sentence what must not run. Returns the attempt: how often it has begun.';
