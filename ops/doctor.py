@@ -151,8 +151,24 @@ def look_at_schedule(jobs: subprocess.Popen[str], details: subprocess.Popen[str]
     )
 
 
+def has_connection(name: str, asked: subprocess.Popen[str] | None) -> bool:
+    """Return whether the environment has a connection, or Airflow, which has answered with its secrets."""
+    if asked:
+        asked.communicate()
+    return bool(os.environ.get(f"AIRFLOW_CONN_{name.upper()}")) or (asked is not None and not asked.returncode)
+
+
+def look_at_alerts(asked: dict[str, subprocess.Popen[str] | None]) -> Iterator[Finding]:
+    """Say which ways there are to tell somebody of a night that has failed."""
+    ways = " and ".join(name for name, answer in asked.items() if has_connection(name, answer))
+    remedy = "README, Be told: alerts_smtp, alerts_webhook"
+    yield Finding("alerts", bool(ways), ways or "nobody is told when a night fails", remedy, is_warning=True)
+
+
 def look(url: str) -> Iterator[Finding]:
     """Look at everything, in the order in which one thing needs another."""
+    from alerts import WAYS
+
     homes = [home for home in (airflow_home.UI_HOME, airflow_home.RUN_HOME) if home.exists()]
     is_elsewhere = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in os.environ
     for name, value in airflow_home.settings(url, homes[0] if homes else airflow_home.RUN_HOME).items():
@@ -167,6 +183,7 @@ def look(url: str) -> Iterator[Finding]:
         if has_airflow
         else None
     )
+    ways = {way: ask_airflow("connections", "get", way) if has_airflow else None for way in WAYS}
     fit = True
     for finding in (*look_at_warehouse(url), *look_at_disk()):
         fit = fit and (finding.is_fit or finding.is_warning)
@@ -179,6 +196,7 @@ def look(url: str) -> Iterator[Finding]:
         yield from look_at_schedule(*schedule)
     else:
         yield Finding("scheduler", False, "no Airflow was started here", "make ui, docker compose up", is_warning=True)
+    yield from look_at_alerts(ways)
 
 
 def main() -> int:

@@ -150,6 +150,16 @@ def test_files_that_are_missing_or_old(warehouse: str, tmp_path: Path) -> None:
     )
 
 
+def test_alerts_that_reach_somebody_or_nobody(warehouse: str) -> None:
+    code, lines = doctor(warehouse)
+    nobody = "warn nobody is told when a night fails -> README, Be told: alerts_smtp, alerts_webhook"
+    assert (code, lines["alerts"]) == (0, nobody)
+    # As compose has it where .env names none.
+    assert doctor(warehouse, AIRFLOW_CONN_ALERTS_SMTP="")[1]["alerts"] == nobody
+    _, lines = doctor(warehouse, AIRFLOW_CONN_ALERTS_WEBHOOK='{"conn_type": "http", "password": "secretsecret"}')
+    assert lines["alerts"] == "ok alerts_webhook"
+
+
 def test_a_run_that_failed_is_a_warning(warehouse: str) -> None:
     begin(warehouse, "2026-01-31", "night")
     execute(warehouse, FAILED_RUN)
