@@ -35,6 +35,12 @@ SUMMARY = {
         FROM marts.customer_ltv
         WHERE EXISTS (SELECT FROM audit.runs WHERE run_no = %(run_no)s AND state = 'published')
         ORDER BY ltv DESC, customer_id LIMIT 10""",
+    "Standbys": """
+        SELECT standby, coalesce(
+            pg_size_pretty(bytes_behind) || coalesce(format(', %%s s', round(seconds_behind, 1)), ''),
+            format('GRANT pg_read_all_stats TO %%I, to see it', current_user)
+        ) AS behind
+        FROM audit.standbys ORDER BY standby""",
 }
 NEXT = """Next:
   make psql                                            look around: \\dt marts.*, \\d+ marts.customer_ltv

@@ -1355,7 +1355,7 @@ def test_an_analyst_reads_a_table_that_marts_gets_later(pipeline: psycopg.Connec
                 for name in (
                     *("customer_ltv", "customer_ltv_history", "freshness", "ltv_deciles", "ltv_by_country"),
                     *("clv_model", "customer_forecast", "cohort_retention", "rfm_segments", "forecast_freshness"),
-                    *("ltv_by_first_product", "customers_at_risk", "ltv_movers"),
+                    *("ltv_by_first_product", "customers_at_risk", "ltv_movers", "freshness_here"),
                 )
             },
         ),

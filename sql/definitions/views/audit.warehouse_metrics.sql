@@ -1,6 +1,6 @@
 -- audit.warehouse_metrics: what a monitor scrapes: how old the numbers are, how the last run went, what its files held.
 -- Grain: one row per metric and subject.
--- Reads: marts.freshness, audit.runs, audit.steps, audit.loads, audit.check_results, audit.waiting_rows, audit.sources
+-- Reads: marts.freshness, audit.runs, steps, loads, check_results, waiting_rows, sources, standbys
 -- Write: a view. An undo is no run here. Nothing in it is personal data.
 CREATE OR REPLACE VIEW audit.warehouse_metrics AS
 WITH last_run AS (
@@ -100,6 +100,20 @@ measured AS (
     FROM audit.sources
     LEFT JOIN audit.waiting_rows ON sources.source = waiting_rows.source
     GROUP BY sources.source
+    UNION ALL
+    -- Two may have one name.
+    SELECT
+        behind.metric,
+        standbys.standby AS subject,
+        max(behind.value) AS value
+    FROM audit.standbys
+    CROSS JOIN
+        LATERAL (
+            VALUES
+            ('standby_bytes_behind', standbys.bytes_behind),
+            ('standby_seconds_behind', standbys.seconds_behind)
+        ) AS behind (metric, value)
+    GROUP BY behind.metric, standbys.standby
 )
 
 SELECT
@@ -109,6 +123,6 @@ SELECT
 FROM measured
 WHERE value IS NOT NULL;
 COMMENT ON VIEW audit.warehouse_metrics IS 'What a monitor scrapes: how old the numbers are, how the last run went, what its files held. One row per metric and subject.';
-COMMENT ON COLUMN audit.warehouse_metrics.metric IS 'data_age_seconds, from the end of the published day; run_seconds, of the last run, the open one included; of the last that has ended: step_seconds, step_rows; file_records, file_loaded, file_good, file_superseded, file_rejected, file_waiting, file_forgotten, checks; rows_waiting, of all runs.';
-COMMENT ON COLUMN audit.warehouse_metrics.subject IS 'What it is of: the run''s state, a task, a source, a verdict; empty for the age of the numbers.';
-COMMENT ON COLUMN audit.warehouse_metrics.value IS 'The number: seconds, rows or claims.';
+COMMENT ON COLUMN audit.warehouse_metrics.metric IS 'data_age_seconds, from the end of the published day; run_seconds, of the last run, the open one included; of the last that has ended: step_seconds, step_rows; file_records, file_loaded, file_good, file_superseded, file_rejected, file_waiting, file_forgotten, checks; rows_waiting, of all runs; standby_bytes_behind and standby_seconds_behind, for those in pg_monitor.';
+COMMENT ON COLUMN audit.warehouse_metrics.subject IS 'What it is of: the run''s state, a task, a source, a verdict, a standby; empty for the age of the numbers.';
+COMMENT ON COLUMN audit.warehouse_metrics.value IS 'The number: seconds, rows, claims or bytes.';
