@@ -13,7 +13,7 @@ export DATA AS_OF UI_PORT N TIMES PARTS BASE FAIL_OVER FILE CASE
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs diff try
+.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs openlineage diff try
 
 help: ## show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,8 @@ s3: $(VENV)/s3.txt ## install what reads deliveries from S3 (DATA=s3://connectio
 azure: $(VENV)/azure.txt ## install what reads deliveries from Azure Blob Storage (DATA=abfs://connection@container/folder)
 gcs: $(VENV)/gcs.txt ## install what reads deliveries from Google Cloud Storage (DATA=gs://connection@bucket/folder)
 
+openlineage: $(VENV)/openlineage.txt ## install what tells OpenLineage which tables each task reads and writes
+
 psql: $(RUN) ## open psql on the warehouse; SQL from standard input prints just the result
 	@$(VENV)/bin/python ops/psql.py
 
@@ -104,16 +106,16 @@ $(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
 	@cp $< $@
 
 # --no-deps: each lock is whole, but for most of what Google's provider asks for (requirements/gcs.excludes).
-$(VENV)/s3.txt $(VENV)/azure.txt $(VENV)/gcs.txt: $(VENV)/%.txt: requirements/%.txt $(RUN)
-	@echo 'Installing what reads from $* into $(VENV) …'
+$(addprefix $(VENV)/,s3.txt azure.txt gcs.txt openlineage.txt): $(VENV)/%.txt: requirements/%.txt $(RUN)
+	@echo 'Installing what is needed for $* into $(VENV) …'
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --require-hashes --requirement $<
 	@cp $< $@
 
-# A laptop has none of the stores' providers, and so has the environment that everything else is tested in.
-$(STORES): requirements/stores.txt requirements/s3.txt requirements/azure.txt requirements/gcs.txt requirements/azurite/package-lock.json $(RUN)
+# A laptop has none of these providers, and so has the environment that everything else is tested in.
+$(STORES): requirements/stores.txt requirements/s3.txt requirements/azure.txt requirements/gcs.txt requirements/openlineage.txt requirements/azurite/package-lock.json $(RUN)
 	@echo 'Installing object stores, and what reads from them, into $(VENV)/stores …'
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/stores
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/stores/bin/python --no-deps --require-hashes $(addprefix --requirement requirements/,run.txt s3.txt azure.txt gcs.txt stores.txt)
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/stores/bin/python --no-deps --require-hashes $(addprefix --requirement requirements/,run.txt s3.txt azure.txt gcs.txt openlineage.txt stores.txt)
 	@mkdir -p $(VENV)/stores/azurite && cp requirements/azurite/*.json $(VENV)/stores/azurite
 	@PATH=$(CURDIR)/$(VENV)/stores/bin:$$PATH npm ci --prefix $(VENV)/stores/azurite --silent --ignore-scripts --no-audit --no-fund
 	@cp $< $@

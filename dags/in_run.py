@@ -151,6 +151,18 @@ class RunSqlOperator(InRun, SQLExecuteQueryOperator):
         """Take what SQLExecuteQueryOperator takes; no result of a query reaches Airflow's database."""
         super().__init__(handler=self.leave_run, requires_result_fetch=True, do_xcom_push=False, **kwargs)
 
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Return the tables that OpenLineage is told of: what its parser finds, and what the header reads."""
+        operator: Any = super()
+        told = operator.get_openlineage_facets_on_start()
+        if told and told.outputs:
+            written, known = told.outputs[0], {table.name for table in told.inputs}
+            (line,) = re.findall(r"^-- Reads: (.*)$", str(self.sql), re.MULTILINE)
+            for table in re.findall(r"[a-z]+\.[a-z_]+", line):
+                name = f"{written.name.partition('.')[0]}.{table}"
+                told.inputs += [] if name in known else [type(written)(written.namespace, name)]
+        return told
+
     def leave_run(self, cursor: Any) -> None:
         """Note in audit.steps how many rows the file's main statement wrote; called before the commit."""
         written = [cursor.rowcount] if cursor.description is None else []

@@ -297,7 +297,7 @@ def pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^ \\]+)", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", ["dev", "image", "s3", "azure", "gcs", "stores"])
+@pytest.mark.parametrize("lock", ["dev", "image", "s3", "azure", "gcs", "openlineage", "stores"])
 def test_what_is_installed_together_is_locked_in_the_same_versions(lock: str) -> None:
     run = pins("run")
     assert len(run) > 100
