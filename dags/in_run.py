@@ -9,7 +9,7 @@ import psycopg
 from airflow.providers.common.sql.operators.sql import SQLCheckOperator, SQLExecuteQueryOperator
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
-from sql_files import SQL, fingerprint
+from sql_files import SQL, fingerprint, qualified
 
 CONN_ID = "warehouse"
 NO_WORD = "its process ended without a word"
@@ -158,9 +158,8 @@ class RunSqlOperator(InRun, SQLExecuteQueryOperator):
         if told and told.outputs:
             written, known = told.outputs[0], {table.name for table in told.inputs}
             (line,) = re.findall(r"^-- Reads: (.*)$", str(self.sql), re.MULTILINE)
-            for table in re.findall(r"[a-z]+\.[a-z_]+", line):
-                name = f"{written.name.partition('.')[0]}.{table}"
-                told.inputs += [] if name in known else [type(written)(written.namespace, name)]
+            names = [f"{written.name.partition('.')[0]}.{table}" for table in qualified(line)]
+            told.inputs += [type(written)(written.namespace, name) for name in names if name not in known]
         return told
 
     def leave_run(self, cursor: Any) -> None:

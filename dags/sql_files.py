@@ -41,3 +41,12 @@ def header(path: Path) -> str:
     lines = path.read_text(encoding="utf-8").splitlines()
     end = next((number for number, line in enumerate(lines) if not line.startswith("--")), len(lines))
     return "\n".join(line.removeprefix("--").strip() for line in lines[:end])
+
+
+def qualified(reads: str) -> list[str]:
+    """Return the names of a Reads line, each with its schema: a bare one has that of the name before it."""
+    names: list[str] = []
+    for name in filter(None, reads.removeprefix("nothing").split(", ")):
+        schema = "" if "." in name or not names else names[-1].partition(".")[0] + "."
+        names.append(schema + name)
+    return names

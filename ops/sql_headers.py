@@ -36,13 +36,4 @@ def header(path: Path) -> Header:
         if not (part == "Title" and said[part].endswith(".")):
             said[part] = f"{said[part]} {text}".strip()
     title = said["Title"].partition(": ")[2]
-    return Header(title, said["Grain"].removesuffix("."), qualified(said["Reads"]), said["Write"])
-
-
-def qualified(reads: str) -> list[str]:
-    """Return the names of a Reads line, each with its schema: a bare one has that of the name before it."""
-    names: list[str] = []
-    for name in filter(None, reads.removeprefix("nothing").split(", ")):
-        schema = "" if "." in name or not names else names[-1].partition(".")[0] + "."
-        names.append(schema + name)
-    return names
+    return Header(title, said["Grain"].removesuffix("."), sql_files.qualified(said["Reads"]), said["Write"])
