@@ -273,7 +273,7 @@ def test_the_doctor_asks_airflow_for_the_schedule_and_the_source(airflow: Airflo
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow.metadata.replace("postgresql:", "postgresql+psycopg2:"),
     }
     # One that Airflow's own database has, and not the environment.
-    hook = {"connection_id": "alerts_webhook", "conn_type": "http", "password": "secretsecret"}
+    hook = {"connection_id": "alerts_webhook", "conn_type": "http", "password": SECRET_PATH}
     airflow.client.post("/api/v2/connections", json=hook).raise_for_status()
     source = {"key": "ltv_source", "value": f"{airflow.deliveries}/2000-01-01"}
     airflow.client.post("/api/v2/variables", json=source).raise_for_status()
@@ -295,7 +295,7 @@ def test_the_doctor_asks_airflow_for_the_schedule_and_the_source(airflow: Airflo
         airflow.client.delete("/api/v2/variables/ltv_source").raise_for_status()
         airflow.client.delete("/api/v2/connections/alerts_webhook").raise_for_status()
     assert "ok    alerts         alerts_webhook\n" in said[False]
-    assert "secretsecret" not in said[False]
+    assert SECRET_PATH not in said[False]
     assert "ok    scheduler      lives\nok    schedule       on\n" in said[False]
     assert "FAIL  schedule       off -> airflow dags unpause customer_ltv; today's run starts at once\n" in said[True]
     assert f"FAIL  order_data     {airflow.deliveries}/2000-01-01 is no folder" in said[False]
