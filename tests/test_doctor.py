@@ -156,7 +156,9 @@ def test_alerts_that_reach_somebody_or_nobody(warehouse: str) -> None:
     assert (code, lines["alerts"]) == (0, nobody)
     # As compose has it where .env names none.
     assert doctor(warehouse, AIRFLOW_CONN_ALERTS_SMTP="")[1]["alerts"] == nobody
-    _, lines = doctor(warehouse, AIRFLOW_CONN_ALERTS_WEBHOOK='{"conn_type": "http", "host": "https://hooks.example.com"}')
+    _, lines = doctor(
+        warehouse, AIRFLOW_CONN_ALERTS_WEBHOOK='{"conn_type": "http", "host": "https://hooks.example.com"}'
+    )
     assert lines["alerts"] == "ok alerts_webhook"
 
 
