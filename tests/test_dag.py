@@ -165,7 +165,7 @@ def test_assets_tell_other_dags(dag: object) -> None:
 
 def test_the_templates_render(dag: object, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.execution_time.context import VariableAccessor
-    from sql_files import deployed_fingerprint, fingerprint
+    from sql_files import deployed_fingerprint, file_fingerprints, fingerprint
 
     monkeypatch.setenv("AIRFLOW_VAR_LTV_SOURCE", "s3://bucket/{as_of}")
     for source in SOURCES:
@@ -177,6 +177,7 @@ def test_the_templates_render(dag: object, monkeypatch: pytest.MonkeyPatch) -> N
     due, started = datetime(2026, 2, 1, 0, 30, tzinfo=UTC), datetime(2026, 2, 1, 0, 30, 1, 7, tzinfo=UTC)
     common = {"run": "manual", "deployed": deployed_fingerprint(), "fingerprint": fingerprint([SQL])}
     common["tasks"] = [task for task in dag.task_ids if task not in ("begin", "end")]
+    common["files"] = json.dumps(file_fingerprints())
     for dag_run, as_of in [
         (SimpleNamespace(logical_date=None, run_after=due, start_date=started), None),
         (SimpleNamespace(logical_date=due, run_after=None, start_date=started), "2026-01-05"),
