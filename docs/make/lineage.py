@@ -41,12 +41,12 @@ def selected(query: Any, names: Iterable[str]) -> Any:
 def query_of(values: dict[str, Any], returned: Any, source: Any) -> Any:
     """Return a query of values by their names, and of what is returned beside them, which is NULL there.
 
-    :param source: what the values are read from; a query is taken with all that belongs to it.
+    :param source: what the values are read from; a SELECT is taken with all that belongs to it.
     """
     also = [one.alias_or_name for one in returned.expressions] if returned else []
     names = [*values, *(name for name in also if name not in values)]
     projections = [exp.alias_(values[name].copy() if name in values else exp.null(), name) for name in names]
-    if isinstance(source, exp.Query):
+    if isinstance(source, exp.Select):
         return source.copy().select(*projections, append=False)
     return exp.select(*projections).from_(source.copy())
 
