@@ -52,7 +52,7 @@ lint: $(DEV) ## check SQL, Python, types, migrations, the compose file and the D
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/sqlfluff lint --processes 0 sql tests
-	@$(VENV)/bin/squawk sql/migrations/*.sql
+	@$(VENV)/bin/squawk sql/migrations/*.sql sql/distributed/migrations/*.sql
 	@$(VENV)/bin/docker-compose --profile '*' config --quiet --no-interpolate
 	@$(VENV)/bin/hadolint Dockerfile tests/stand_ins/*/Dockerfile
 

@@ -32,8 +32,8 @@ def file_fingerprints() -> dict[str, str]:
 
 
 def deployed_fingerprint() -> str:
-    """Return the fingerprint of what `make migrate` applies: migrations and definitions."""
-    return fingerprint([SQL / "migrations", SQL / "definitions"])
+    """Return the fingerprint of what `make migrate` applies: migrations, definitions, and what distributes them."""
+    return fingerprint([SQL / "migrations", SQL / "definitions", SQL / "distributed"])
 
 
 def header(path: Path) -> str:

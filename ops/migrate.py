@@ -1,7 +1,8 @@
 """Bring a warehouse to the version of sql/: roles, then migrations, then definitions.
 
 DATABASE_URL names the warehouse by the login that runs the pipeline; without it, it is the embedded server's.
-ADMIN_DATABASE_URL (optional) is an administrator's login on it, which makes the roles.
+ADMIN_DATABASE_URL (optional) is an administrator's login on it, which makes the roles. DISTRIBUTED=yes distributes core
+over the workers of a database with the extension citus, once and for good: sql/distributed.
 """
 
 import hashlib
@@ -84,17 +85,20 @@ def make_roles(admin_url: str, url: str) -> None:
         )
 
 
-def apply_migrations(url: str, is_encrypted: bool) -> None:
-    """Apply the migrations that are new; each file is a transaction, the ledger is audit.schema_migrations."""
+def apply_migrations(url: str, is_encrypted: bool, distributed: bool = False) -> None:
+    """Apply the migrations that are new; each file is a transaction, the ledger is audit.schema_migrations.
+
+    With `distributed` it is those of sql/distributed, whose ledger is audit.distributed_migrations.
+    """
     if "sslmode=" not in url:
         url += ("&" if urlsplit(url).query else "?") + f"sslmode={'require' if is_encrypted else 'disable'}"
     done = subprocess.run(  # noqa: S603 - a program of ours, no shell
         [
             Path(sys.executable).with_name("dbmate"),
             "--migrations-dir",
-            SQL / "migrations",
+            SQL / "distributed" / "migrations" if distributed else SQL / "migrations",
             "--migrations-table",
-            "audit.schema_migrations",
+            "audit.distributed_migrations" if distributed else "audit.schema_migrations",
             "--no-dump-schema",
             "--migration-lock",
             "migrate",
@@ -107,6 +111,22 @@ def apply_migrations(url: str, is_encrypted: bool) -> None:
     )
     if done.returncode:
         raise SystemExit("make migrate: " + " ".join([*done.stdout.splitlines()[-1:], done.stderr.strip()]))
+
+
+def is_distributed(connection: psycopg.Connection, wanted: bool) -> bool:
+    """Return whether core is distributed over workers, or is to be: once it is, every `make migrate` has to know.
+
+    Raises SystemExit where it is wanted and the database has not what it takes.
+    """
+    known = connection.execute(
+        """SELECT
+            to_regclass('audit.distributed_migrations') IS NOT NULL,
+            EXISTS (SELECT FROM pg_catalog.pg_extension WHERE pg_extension.extname = 'citus')"""
+    ).fetchone()
+    is_already, has_extension = known or (False, False)
+    if wanted and not has_extension:
+        raise SystemExit("make migrate: DISTRIBUTED=yes needs a database with the extension citus and its workers")
+    return wanted or is_already
 
 
 def check_migrations(connection: psycopg.Connection) -> None:
@@ -137,14 +157,19 @@ def drop_undefined_functions(connection: psycopg.Connection) -> None:
         connection.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(signature)))
 
 
-def apply_definitions(connection: psycopg.Connection) -> None:
-    """Apply every file of sql/definitions in one transaction, and note their fingerprint."""
-    folder = SQL / "definitions"
+def apply_definitions(connection: psycopg.Connection, distributed: bool) -> None:
+    """Apply every file of sql/definitions in one transaction, and note their fingerprint.
+
+    Where core is distributed the functions of sql/distributed take the place of those of the same name.
+    """
+    folder, instead = SQL / "definitions", SQL / "distributed"
     with connection.transaction():
         # Functions may name each other in any order.
         connection.execute("SET LOCAL check_function_bodies = off")
         connection.execute(ONE_AT_A_TIME)
         apply_files(connection, [*sorted(folder.glob("functions/*")), *sorted(folder.glob("views/*"))])
+        if distributed:
+            apply_files(connection, [*sorted(instead.glob("functions/*")), *sorted(instead.glob("*.sql"))])
         drop_undefined_functions(connection)
         apply_files(connection, sorted(folder.glob("*.sql")))
         connection.execute(
@@ -179,9 +204,13 @@ def migrate(url: str, admin_url: str | None = None) -> None:
         # Of several hosts the one that was found fit: dbmate takes no more than one port, and knows no keepalives.
         found: dict[str, Any] = {"host": connection.info.host, "port": connection.info.port}
         known = {name: value for name, value in conninfo_to_dict(url).items() if not name.startswith("keepalives")}
-        apply_migrations(in_full(make_conninfo(**(known | found))), connection.pgconn.ssl_in_use)
+        own, is_encrypted = in_full(make_conninfo(**(known | found))), connection.pgconn.ssl_in_use
+        distributed = is_distributed(connection, os.environ.get("DISTRIBUTED") == "yes")
+        apply_migrations(own, is_encrypted)
+        if distributed:
+            apply_migrations(own, is_encrypted, distributed=True)
         check_migrations(connection)
-        apply_definitions(connection)
+        apply_definitions(connection, distributed)
 
 
 if __name__ == "__main__":

@@ -30,63 +30,15 @@ SELECT
     set_config('enable_nestloop', (NOT extent.is_everybody)::text, true) AS enable_nestloop
 FROM extent;
 
-MERGE INTO core.customer_activity AS kept
-USING (
-    WITH buyers AS (
-        SELECT
-            activity.customer_id,
-            activity.total_orders,
-            activity.total_amount,
-            activity.unpaid_amount,
-            activity.first_order_date,
-            activity.last_order_date
-        FROM core.activity(everybody => true) AS activity
-        WHERE (SELECT current_setting('ltv.everybody')::boolean)
-        UNION ALL
-        SELECT
-            activity.customer_id,
-            activity.total_orders,
-            activity.total_amount,
-            activity.unpaid_amount,
-            activity.first_order_date,
-            activity.last_order_date
-        FROM core.activity(everybody => false) AS activity
-        WHERE NOT (SELECT current_setting('ltv.everybody')::boolean)
-    )
+DELETE FROM core.customer_activity AS kept
+USING core.stale_customers
+WHERE
+    kept.customer_id = stale_customers.customer_id
+    AND NOT EXISTS (
+        SELECT FROM core.customers WHERE customers.customer_id = kept.customer_id
+    );
 
-    SELECT
-        stale_customers.customer_id,
-        customers.customer_id IS NULL AS is_gone,
-        coalesce(buyers.total_orders, 0) AS total_orders,
-        coalesce(buyers.total_amount, 0) AS total_amount,
-        coalesce(buyers.unpaid_amount, 0) AS unpaid_amount,
-        buyers.first_order_date,
-        buyers.last_order_date
-    FROM core.stale_customers
-    LEFT JOIN core.customers ON stale_customers.customer_id = customers.customer_id
-    LEFT JOIN buyers ON stale_customers.customer_id = buyers.customer_id
-) AS computed
-    ON kept.customer_id = computed.customer_id
-WHEN MATCHED AND computed.is_gone THEN DELETE
-WHEN MATCHED AND (
-    kept.total_orders, kept.total_amount, kept.unpaid_amount, kept.first_order_date, kept.last_order_date
-) IS DISTINCT FROM (
-    computed.total_orders,
-    computed.total_amount,
-    computed.unpaid_amount,
-    computed.first_order_date,
-    computed.last_order_date
-) THEN
-    UPDATE
-        SET
-            total_orders = computed.total_orders,
-            total_amount = computed.total_amount,
-            unpaid_amount = computed.unpaid_amount,
-            first_order_date = computed.first_order_date,
-            last_order_date = computed.last_order_date,
-            run_no = (SELECT audit.run_no()),
-            updated_at = now()
-WHEN NOT MATCHED AND NOT computed.is_gone THEN INSERT (
+INSERT INTO core.customer_activity (
     customer_id,
     total_orders,
     total_amount,
@@ -95,16 +47,62 @@ WHEN NOT MATCHED AND NOT computed.is_gone THEN INSERT (
     last_order_date,
     run_no,
     updated_at
-) VALUES (
-    computed.customer_id,
-    computed.total_orders,
-    computed.total_amount,
-    computed.unpaid_amount,
-    computed.first_order_date,
-    computed.last_order_date,
-    (SELECT audit.run_no()),
-    now()
-);
+)
+WITH buyers AS (
+    SELECT
+        activity.customer_id,
+        activity.total_orders,
+        activity.total_amount,
+        activity.unpaid_amount,
+        activity.first_order_date,
+        activity.last_order_date
+    FROM core.activity(everybody => true) AS activity
+    WHERE (SELECT current_setting('ltv.everybody')::boolean)
+    UNION ALL
+    SELECT
+        activity.customer_id,
+        activity.total_orders,
+        activity.total_amount,
+        activity.unpaid_amount,
+        activity.first_order_date,
+        activity.last_order_date
+    FROM core.activity(everybody => false) AS activity
+    WHERE NOT (SELECT current_setting('ltv.everybody')::boolean)
+)
+
+SELECT
+    customers.customer_id,
+    coalesce(buyers.total_orders, 0) AS total_orders,
+    coalesce(buyers.total_amount, 0) AS total_amount,
+    coalesce(buyers.unpaid_amount, 0) AS unpaid_amount,
+    buyers.first_order_date,
+    buyers.last_order_date,
+    (SELECT audit.run_no()) AS run_no,
+    now() AS updated_at
+FROM core.stale_customers
+INNER JOIN core.customers ON stale_customers.customer_id = customers.customer_id
+LEFT JOIN buyers ON customers.customer_id = buyers.customer_id
+LEFT JOIN core.customer_activity AS kept ON customers.customer_id = kept.customer_id
+WHERE
+    kept.customer_id IS NULL
+    OR (
+        kept.total_orders, kept.total_amount, kept.unpaid_amount, kept.first_order_date, kept.last_order_date
+    ) IS DISTINCT FROM (
+        coalesce(buyers.total_orders, 0),
+        coalesce(buyers.total_amount, 0),
+        coalesce(buyers.unpaid_amount, 0),
+        buyers.first_order_date,
+        buyers.last_order_date
+    )
+ON CONFLICT (customer_id) DO UPDATE
+    SET
+        total_orders = excluded.total_orders,
+        total_amount = excluded.total_amount,
+        unpaid_amount = excluded.unpaid_amount,
+        first_order_date = excluded.first_order_date,
+        last_order_date = excluded.last_order_date,
+        run_no = excluded.run_no,
+        updated_at = excluded.updated_at;
 
 -- No TRUNCATE: it would wait for whoever reads the table, a backup for example.
 WITH done AS (

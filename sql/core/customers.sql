@@ -60,72 +60,64 @@ SELECT audit.book('core.customers', count(*), count(*), 0)
 FROM core.customers
 WHERE (SELECT audit.loads_whole());
 
-WITH merged AS (
-    MERGE INTO core.customers AS kept -- noqa: PRS
-    USING (
-        SELECT
-            customers.customer_id,
-            customers.first_name,
-            customers.last_name,
-            customers.email,
-            customers.country,
-            customers.gender,
-            customers.date_of_birth
-        FROM staging.customers
-        WHERE customers.reason IS NULL AND NOT (SELECT audit.loads_whole())
-    ) AS delivered
-        ON kept.customer_id = delivered.customer_id
-    WHEN MATCHED AND (
-        kept.first_name, kept.last_name, kept.email, kept.country, kept.gender, kept.date_of_birth
-    ) IS DISTINCT FROM (
-        delivered.first_name,
-        delivered.last_name,
-        delivered.email,
-        delivered.country,
-        delivered.gender,
-        delivered.date_of_birth
-    ) THEN
-        UPDATE
-            SET
-                first_name = delivered.first_name,
-                last_name = delivered.last_name,
-                email = delivered.email,
-                country = delivered.country,
-                gender = delivered.gender,
-                date_of_birth = delivered.date_of_birth,
-                run_no = (SELECT audit.run_no()),
-                updated_at = now()
-    WHEN NOT MATCHED THEN INSERT (
-        customer_id,
-        first_name,
-        last_name,
-        email,
-        country,
-        gender,
-        date_of_birth,
-        run_no,
-        updated_at
-    ) VALUES (
-        delivered.customer_id,
-        delivered.first_name,
-        delivered.last_name,
-        delivered.email,
-        delivered.country,
-        delivered.gender,
-        delivered.date_of_birth,
-        (SELECT audit.run_no()),
-        now()
+WITH changed AS (
+    UPDATE core.customers AS kept
+    SET
+        first_name = delivered.first_name,
+        last_name = delivered.last_name,
+        email = delivered.email,
+        country = delivered.country,
+        gender = delivered.gender,
+        date_of_birth = delivered.date_of_birth,
+        run_no = (SELECT audit.run_no()),
+        updated_at = now()
+    FROM staging.customers AS delivered
+    WHERE
+        delivered.reason IS NULL
+        AND NOT (SELECT audit.loads_whole())
+        AND kept.customer_id = delivered.customer_id
+        AND (
+            kept.first_name, kept.last_name, kept.email, kept.country, kept.gender, kept.date_of_birth
+        ) IS DISTINCT FROM (
+            delivered.first_name,
+            delivered.last_name,
+            delivered.email,
+            delivered.country,
+            delivered.gender,
+            delivered.date_of_birth
+        )
+    RETURNING kept.customer_id
+)
+
+-- A change of name or address changes nobody's activity.
+SELECT audit.book('core.customers', count(*), 0, 0) FROM changed;
+
+WITH added AS (
+    INSERT INTO core.customers (
+        customer_id, first_name, last_name, email, country, gender, date_of_birth, run_no, updated_at
     )
-    RETURNING merge_action() AS action, new.customer_id
+    SELECT
+        customers.customer_id,
+        customers.first_name,
+        customers.last_name,
+        customers.email,
+        customers.country,
+        customers.gender,
+        customers.date_of_birth,
+        (SELECT audit.run_no()) AS run_no,
+        now() AS updated_at
+    FROM staging.customers
+    WHERE customers.reason IS NULL AND NOT (SELECT audit.loads_whole())
+    ON CONFLICT DO NOTHING
+    RETURNING customers.customer_id
 ),
 
--- A change of name or address changes nobody's activity; a new customer has none yet.
 stale AS (
     INSERT INTO core.stale_customers (customer_id)
-    SELECT merged.customer_id FROM merged WHERE merged.action = 'INSERT'
+    SELECT added.customer_id FROM added
     ON CONFLICT (customer_id) DO NOTHING
 )
 
-SELECT audit.book('core.customers', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), 0) FROM merged;
+SELECT audit.book('core.customers', count(*), count(*), 0) FROM added;
 
 SELECT audit.release('customer_data');

@@ -79,58 +79,61 @@ SELECT audit.book('core.orders', count(*), count(*), sum(orders.price))
 FROM core.orders
 WHERE (SELECT audit.loads_whole());
 
-WITH merged AS (
-    MERGE INTO core.orders AS kept -- noqa: PRS
-    USING (
-        SELECT
-            orders.order_id,
-            orders.customer_id,
-            orders.order_date,
-            orders.product,
-            orders.price
-        FROM staging.orders
-        WHERE orders.reason IS NULL AND orders.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
-    ) AS delivered
-        ON kept.order_id = delivered.order_id AND kept.customer_id = delivered.customer_id
-    WHEN MATCHED AND (
-        kept.order_date, kept.product, kept.price
-    ) IS DISTINCT FROM (
-        delivered.order_date, delivered.product, delivered.price
-    ) THEN
-        UPDATE
-            SET
-                order_date = delivered.order_date,
-                product = delivered.product,
-                price = delivered.price,
-                run_no = (SELECT audit.run_no()),
-                updated_at = now()
-    WHEN NOT MATCHED THEN INSERT (
-        order_id, customer_id, order_date, product, price, run_no, updated_at
-    ) VALUES (
-        delivered.order_id,
-        delivered.customer_id,
-        delivered.order_date,
-        delivered.product,
-        delivered.price,
-        (SELECT audit.run_no()),
-        now()
-    )
-    RETURNING
-        merge_action() AS action,
-        new.customer_id,
-        new.price - coalesce(old.price, 0) AS amount_change
+WITH changed AS (
+    UPDATE core.orders AS kept
+    SET
+        order_date = delivered.order_date,
+        product = delivered.product,
+        price = delivered.price,
+        run_no = (SELECT audit.run_no()),
+        updated_at = now()
+    FROM staging.orders AS delivered
+    WHERE
+        delivered.reason IS NULL
+        AND delivered.is_kept IS NOT true
+        AND NOT (SELECT audit.loads_whole())
+        AND kept.order_id = delivered.order_id
+        AND kept.customer_id = delivered.customer_id
+        AND (
+            kept.order_date, kept.product, kept.price
+        ) IS DISTINCT FROM (
+            delivered.order_date, delivered.product, delivered.price
+        )
+    RETURNING new.customer_id, new.price - old.price AS amount_change
 ),
 
 stale AS (
     INSERT INTO core.stale_customers (customer_id)
-    SELECT DISTINCT merged.customer_id FROM merged
+    SELECT DISTINCT changed.customer_id FROM changed
     ON CONFLICT (customer_id) DO NOTHING
 )
 
-SELECT
-    audit.book(
-        'core.orders', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change)
+SELECT audit.book('core.orders', count(*), 0, sum(changed.amount_change)) FROM changed;
+
+WITH added AS (
+    INSERT INTO core.orders (
+        order_id, customer_id, order_date, product, price, run_no, updated_at
     )
-FROM merged;
+    SELECT
+        orders.order_id,
+        orders.customer_id,
+        orders.order_date,
+        orders.product,
+        orders.price,
+        (SELECT audit.run_no()) AS run_no,
+        now() AS updated_at
+    FROM staging.orders
+    WHERE orders.reason IS NULL AND orders.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
+    ON CONFLICT DO NOTHING
+    RETURNING orders.customer_id, orders.price
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT added.customer_id FROM added
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.orders', count(*), count(*), sum(added.price)) FROM added;
 
 SELECT audit.release('order_data');

@@ -6,13 +6,9 @@
 SELECT audit.open_ledger('core.payments', count(*), sum(payments.amount)) FROM core.payments;
 
 WITH absent AS (
-    DELETE FROM core.payments AS kept
-    WHERE
-        (SELECT audit.drops_absent_rows('payment_data'))
-        AND NOT EXISTS (
-            SELECT FROM staging.payments AS delivered WHERE delivered.payment_id = kept.payment_id
-        )
-    RETURNING kept.customer_id, kept.amount
+    DELETE FROM core.payments
+    WHERE payments.payment_id IN (SELECT gone.payment_id FROM core.absent_payments() AS gone)
+    RETURNING payments.customer_id, payments.amount
 ),
 
 stale AS (
@@ -24,16 +20,32 @@ stale AS (
 SELECT audit.book('core.payments', count(*), -count(*), -sum(absent.amount)) FROM absent;
 
 -- An order that moved to another customer takes its payments along.
-WITH strayed AS (
+WITH left_behind AS MATERIALIZED (
+    SELECT
+        payments.payment_id,
+        payments.customer_id,
+        payments.order_id
+    FROM core.stale_customers
+    INNER JOIN core.payments ON stale_customers.customer_id = payments.customer_id
+    WHERE stale_customers.lost_order
+),
+
+moving AS MATERIALIZED (
+    SELECT
+        left_behind.payment_id,
+        left_behind.customer_id,
+        orders.customer_id AS moves_to
+    FROM left_behind
+    INNER JOIN core.orders ON left_behind.order_id = orders.order_id
+    WHERE left_behind.customer_id <> orders.customer_id
+),
+
+strayed AS (
     DELETE FROM core.payments AS kept
-    USING core.stale_customers, core.orders
-    WHERE
-        stale_customers.lost_order
-        AND kept.customer_id = stale_customers.customer_id
-        AND orders.order_id = kept.order_id
-        AND orders.customer_id <> kept.customer_id
+    USING moving
+    WHERE kept.payment_id = moving.payment_id AND kept.customer_id = moving.customer_id
     RETURNING
-        kept.payment_id, orders.customer_id, kept.order_id, kept.payment_date, kept.amount
+        kept.payment_id, moving.moves_to AS customer_id, kept.order_id, kept.payment_date, kept.amount
 ),
 
 followed AS (
@@ -110,58 +122,61 @@ SELECT audit.book('core.payments', count(*), count(*), sum(payments.amount))
 FROM core.payments
 WHERE (SELECT audit.loads_whole());
 
-WITH merged AS (
-    MERGE INTO core.payments AS kept -- noqa: PRS
-    USING (
-        SELECT
-            payments.payment_id,
-            payments.customer_id,
-            payments.order_id,
-            payments.payment_date,
-            payments.amount
-        FROM staging.payments
-        WHERE payments.reason IS NULL AND payments.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
-    ) AS delivered
-        ON kept.payment_id = delivered.payment_id AND kept.customer_id = delivered.customer_id
-    WHEN MATCHED AND (
-        kept.order_id, kept.payment_date, kept.amount
-    ) IS DISTINCT FROM (
-        delivered.order_id, delivered.payment_date, delivered.amount
-    ) THEN
-        UPDATE
-            SET
-                order_id = delivered.order_id,
-                payment_date = delivered.payment_date,
-                amount = delivered.amount,
-                run_no = (SELECT audit.run_no()),
-                updated_at = now()
-    WHEN NOT MATCHED THEN INSERT (
-        payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at
-    ) VALUES (
-        delivered.payment_id,
-        delivered.customer_id,
-        delivered.order_id,
-        delivered.payment_date,
-        delivered.amount,
-        (SELECT audit.run_no()),
-        now()
-    )
-    RETURNING
-        merge_action() AS action,
-        new.customer_id,
-        new.amount - coalesce(old.amount, 0) AS amount_change
+WITH changed AS (
+    UPDATE core.payments AS kept
+    SET
+        order_id = delivered.order_id,
+        payment_date = delivered.payment_date,
+        amount = delivered.amount,
+        run_no = (SELECT audit.run_no()),
+        updated_at = now()
+    FROM staging.payments AS delivered
+    WHERE
+        delivered.reason IS NULL
+        AND delivered.is_kept IS NOT true
+        AND NOT (SELECT audit.loads_whole())
+        AND kept.payment_id = delivered.payment_id
+        AND kept.customer_id = delivered.customer_id
+        AND (
+            kept.order_id, kept.payment_date, kept.amount
+        ) IS DISTINCT FROM (
+            delivered.order_id, delivered.payment_date, delivered.amount
+        )
+    RETURNING new.customer_id, new.amount - old.amount AS amount_change
 ),
 
 stale AS (
     INSERT INTO core.stale_customers (customer_id)
-    SELECT DISTINCT merged.customer_id FROM merged
+    SELECT DISTINCT changed.customer_id FROM changed
     ON CONFLICT (customer_id) DO NOTHING
 )
 
-SELECT
-    audit.book(
-        'core.payments', count(*), count(*) FILTER (WHERE merged.action = 'INSERT'), sum(merged.amount_change)
+SELECT audit.book('core.payments', count(*), 0, sum(changed.amount_change)) FROM changed;
+
+WITH added AS (
+    INSERT INTO core.payments (
+        payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at
     )
-FROM merged;
+    SELECT
+        payments.payment_id,
+        payments.customer_id,
+        payments.order_id,
+        payments.payment_date,
+        payments.amount,
+        (SELECT audit.run_no()) AS run_no,
+        now() AS updated_at
+    FROM staging.payments
+    WHERE payments.reason IS NULL AND payments.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
+    ON CONFLICT DO NOTHING
+    RETURNING payments.customer_id, payments.amount
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT added.customer_id FROM added
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.payments', count(*), count(*), sum(added.amount)) FROM added;
 
 SELECT audit.release('payment_data');

@@ -93,7 +93,8 @@ BEGIN
 
     -- The SQL files are UTF-8, whatever the environment of whoever sends them says.
     PERFORM set_config('client_encoding', 'UTF8', true);
-    PERFORM set_config('ltv.run_no', entered.run_no::text, true);
+    -- Not by set_config: a SET LOCAL reaches the workers of a distributed warehouse too.
+    EXECUTE format('SET LOCAL ltv.run_no = %L', entered.run_no);
     PERFORM set_config('ltv.task', coalesce(enter_run.task, ''), true);
     RETURN entered.run_no;
 END $$;

@@ -75,8 +75,9 @@ BEGIN
         dag_run_id = format('%s, undone by run %s', runs.dag_run_id, undoing),
         reason = format('undone by run %s, signed by %s: %s', undoing, undo_run.signed_by, undo_run.reason)
     WHERE runs.run_no = undone.run_no;
-    PERFORM set_config('ltv.run_no', undoing::text, true);
-    PERFORM set_config('ltv.keeps_nothing', 'on', true);
+    -- Not by set_config: a SET LOCAL reaches the workers of a distributed warehouse too.
+    EXECUTE format('SET LOCAL ltv.run_no = %L', undoing);
+    SET LOCAL ltv.keeps_nothing = 'on';
 
     FOR entity, key IN VALUES
         ('customers', 'customer_id'), ('orders', 'order_id'), ('payments', 'payment_id'), ('customer_activity', 'customer_id')
@@ -85,7 +86,7 @@ BEGIN
         EXECUTE format(
             $sql$
             SELECT EXISTS (
-                SELECT
+                SELECT kept.replaced
                 FROM (
                     SELECT replaced_rows.replaced FROM audit.replaced_rows
                     WHERE replaced_rows.run_no = $1 AND replaced_rows.table_name = 'core.%1$s'
@@ -171,10 +172,10 @@ BEGIN
     END IF;
     -- It cannot be undone again.
     DELETE FROM audit.replaced_rows WHERE replaced_rows.run_no = undone.run_no;
-    PERFORM set_config('ltv.keeps_nothing', '', true);
+    SET LOCAL ltv.keeps_nothing = '';
     -- What follows in this transaction is no part of it.
     SET CONSTRAINTS ALL IMMEDIATE;
-    PERFORM set_config('ltv.run_no', '', true);
+    SET LOCAL ltv.run_no = '';
     SET CONSTRAINTS ALL DEFERRED;
     RETURN undoing;
 END $$;

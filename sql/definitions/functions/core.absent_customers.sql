@@ -5,25 +5,21 @@ SET search_path = ''
 AS $$
     SELECT kept.customer_id
     FROM core.customers AS kept
+    LEFT JOIN staging.customers AS delivered ON kept.customer_id = delivered.customer_id
+    LEFT JOIN staging.orders AS ordering ON kept.customer_id = ordering.customer_id AND ordering.reason IS NULL
     WHERE
         (SELECT audit.drops_absent_rows('customer_data'))
-        AND NOT EXISTS (
-            SELECT FROM staging.customers AS delivered WHERE delivered.customer_id = kept.customer_id
-        )
-        AND NOT EXISTS (
-            SELECT FROM staging.orders AS delivered
-            WHERE delivered.customer_id = kept.customer_id AND delivered.reason IS NULL
-        )
+        AND delivered.customer_id IS NULL
+        AND ordering.customer_id IS NULL
         -- An order already in core needs its customer unless this delivery moves or drops the order.
         AND NOT EXISTS (
             SELECT
             FROM core.orders
+            LEFT JOIN staging.orders AS delivered
+                ON orders.order_id = delivered.order_id AND delivered.reason IS NULL
             WHERE
                 orders.customer_id = kept.customer_id
-                AND NOT EXISTS (
-                    SELECT FROM staging.orders AS delivered
-                    WHERE delivered.order_id = orders.order_id AND delivered.reason IS NULL
-                )
+                AND delivered.order_id IS NULL
                 AND orders.order_id NOT IN (SELECT absent.order_id FROM core.absent_orders() AS absent)
         )
 $$;

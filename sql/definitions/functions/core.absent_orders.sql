@@ -26,26 +26,22 @@ AS $$
         UNION ALL
         SELECT payments.order_id
         FROM core.payments
+        LEFT JOIN staging.payments AS delivered
+            ON payments.payment_id = delivered.payment_id AND delivered.reason IS NULL
         WHERE
             (SELECT audit.drops_absent_rows('order_data'))
             AND NOT (SELECT audit.drops_absent_rows('payment_data'))
-            AND NOT EXISTS (
-                SELECT FROM staging.payments AS delivered
-                WHERE delivered.payment_id = payments.payment_id AND delivered.reason IS NULL
-            )
+            AND delivered.payment_id IS NULL
     )
 
     SELECT kept.order_id
     FROM core.orders AS kept
+    LEFT JOIN staging.orders AS delivered ON kept.order_id = delivered.order_id
+    LEFT JOIN staging.payments AS paying ON kept.order_id = paying.order_id AND paying.reason IS NULL
     WHERE
         (SELECT audit.drops_absent_rows('order_data'))
-        AND NOT EXISTS (
-            SELECT FROM staging.orders AS delivered WHERE delivered.order_id = kept.order_id
-        )
-        AND NOT EXISTS (
-            SELECT FROM staging.payments AS delivered
-            WHERE delivered.order_id = kept.order_id AND delivered.reason IS NULL
-        )
+        AND delivered.order_id IS NULL
+        AND paying.order_id IS NULL
         AND NOT EXISTS (
             SELECT FROM staying WHERE staying.order_id = kept.order_id
         )

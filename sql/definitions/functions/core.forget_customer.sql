@@ -29,24 +29,26 @@ BEGIN
             || 'SELECT audit.fail_run(dag_run_id, ''by hand'', ''why'') FROM audit.runs WHERE state = ''open''';
     END IF;
     IF EXISTS (
-        SELECT
+        WITH left_behind AS MATERIALIZED (
+            SELECT payments.order_id
+            FROM core.stale_customers
+            INNER JOIN core.payments ON stale_customers.customer_id = payments.customer_id
+            WHERE stale_customers.lost_order
+        )
+
+        SELECT stale_customers.customer_id
         FROM core.stale_customers
-        WHERE
-            stale_customers.lost_order
-            AND (
-                stale_customers.customer_id = id
-                OR EXISTS (
-                    SELECT
-                    FROM core.payments
-                    INNER JOIN core.orders ON payments.order_id = orders.order_id
-                    WHERE payments.customer_id = stale_customers.customer_id AND orders.customer_id = id
-                )
-            )
+        WHERE stale_customers.lost_order AND stale_customers.customer_id = id
+        UNION ALL
+        SELECT orders.customer_id
+        FROM left_behind
+        INNER JOIN core.orders ON left_behind.order_id = orders.order_id
+        WHERE orders.customer_id = id
     ) THEN
         RAISE EXCEPTION 'payments of customer % have yet to follow their order, which has moved', id
             USING HINT = 'Let a run finish first.';
     END IF;
-    PERFORM set_config('ltv.keeps_nothing', 'on', true);
+    SET LOCAL ltv.keeps_nothing = 'on';
     INSERT INTO core.forgotten_customers (customer_id)
     VALUES (id)
     ON CONFLICT ON CONSTRAINT forgotten_customers_pkey DO NOTHING;
@@ -228,7 +230,7 @@ BEGIN
             EXECUTE format('DELETE FROM %s AS held WHERE held.line_no = ANY ($1)', held.staged) USING lines;
         END IF;
     END LOOP;
-    PERFORM set_config('ltv.keeps_nothing', '', true);
+    SET LOCAL ltv.keeps_nothing = '';
     IF NOT is_known AND NOT jsonb_path_exists(erased_of, '$.* ? (@ > 0)') THEN
         RAISE EXCEPTION 'no table knows a customer %', id
             USING HINT = 'To refuse the number in deliveries to come: core.forget_customer(…, unknown => true).';
