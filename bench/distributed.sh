@@ -72,7 +72,7 @@ for night in 1 2; do
     compare "night $night"
 done
 for where in one many; do
-    $where sql "SELECT audit.undo_run(2, 'bench', 'to compare')" > /dev/null
+    $where sql "BEGIN; SELECT audit.undo_run(2, 'bench', 'to compare'); COMMIT" > /dev/null
 done
 compare 'after an undo'
 exit $((differ > 0))

@@ -78,6 +78,9 @@ def test_activity_is_the_same_by_both_ids(filled: str, everybody: bool) -> None:
     """What a paid order is stands a second time where orders and payments are distributed."""
     query = "SELECT to_jsonb(activity) FROM core.activity(everybody => %s) AS activity ORDER BY 1"
     with psycopg.connect(filled) as connection:
+        connection.execute(
+            "INSERT INTO core.stale_customers SELECT customer_id FROM core.customers WHERE customer_id % 3 = 0"
+        )
         # Some refunds that take a payment back.
         connection.execute("SET LOCAL ltv.keeps_nothing = 'on'")
         connection.execute("UPDATE core.payments SET amount = -amount WHERE payment_id % 5 = 0")

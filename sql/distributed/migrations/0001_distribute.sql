@@ -3,10 +3,23 @@
 -- squawk-ignore-file ban-drop-constraint, constraint-missing-not-valid, adding-serial-primary-key-field
 SET lock_timeout = '30s';
 SET statement_timeout = '0';
--- What the triggers do on a worker stands in sql/distributed/functions; rows move here, and nobody changes them.
-SELECT
-    set_config('citus.enable_unsafe_triggers', 'on', true) AS with_triggers,
-    set_config('ltv.keeps_nothing', 'on', true) AS keeps_nothing;
+
+-- sql/definitions makes them again, for what they do on a worker.
+DO $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT
+            pg_trigger.tgname AS name,
+            pg_trigger.tgrelid::regclass AS on_table
+        FROM pg_catalog.pg_trigger
+        INNER JOIN pg_catalog.pg_class ON pg_trigger.tgrelid = pg_class.oid
+        WHERE pg_class.relnamespace = 'core'::regnamespace AND NOT pg_trigger.tgisinternal
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', made.name, made.on_table);
+    END LOOP;
+END $$;
 
 -- Not enforced, and Citus knows none that are not.
 ALTER TABLE core.orders DROP CONSTRAINT orders_customer_id_fkey;
