@@ -10,5 +10,6 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/ima
 # Owned by root: no task can change what the next one runs.
 COPY dags /opt/airflow/dags
 COPY sql /opt/airflow/sql
+COPY plugins /opt/airflow/plugins
 COPY ops /opt/airflow/ops
 COPY data /opt/airflow/data

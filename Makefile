@@ -9,11 +9,11 @@ BENCH := $(VENV)/bench/bench.txt
 STORES := $(VENV)/stores/stores.txt
 ORACLE := $(VENV)/oracle/oracle.txt
 DOCS := $(VENV)/docs/docs.txt
-export DATA AS_OF UI_PORT N TIMES PARTS BASE FAIL_OVER FILE CASE
+export DATA AS_OF UI_PORT REPORT N TIMES PARTS BASE FAIL_OVER FILE CASE
 # Airflow takes seven seconds to compile; once is enough.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-compose faults fuzz bench docs lint format psql ui doctor migrate stop clean secrets s3 azure gcs openlineage diff try
+.PHONY: help run diff try test test-compose faults fuzz bench docs report screenshots lint format psql ui doctor migrate stop clean secrets s3 azure gcs openlineage
 
 help: ## show these lines
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ gcs: $(VENV)/gcs.txt ## install what reads deliveries from Google Cloud Storage 
 
 openlineage: $(VENV)/openlineage.txt ## install what tells OpenLineage which tables each task reads and writes
 
+report: $(VENV)/report.txt ## write the director's page, report/index.html, from what the warehouse holds
+	@$(VENV)/bin/python ops/report.py
+
+screenshots: $(DEV) ## make the pictures of the README anew, docs/img/*.png, from the sample
+	@$(VENV)/bin/python -m pytest -q -m screenshots tests/test_report.py
+
 psql: $(RUN) ## open psql on the warehouse; SQL from standard input prints just the result
 	@$(VENV)/bin/python ops/psql.py
 
@@ -106,16 +112,16 @@ $(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
 	@cp $< $@
 
 # --no-deps: each lock is whole, but for most of what Google's provider asks for (requirements/gcs.excludes).
-$(addprefix $(VENV)/,s3.txt azure.txt gcs.txt openlineage.txt): $(VENV)/%.txt: requirements/%.txt $(RUN)
+$(addprefix $(VENV)/,s3.txt azure.txt gcs.txt openlineage.txt report.txt): $(VENV)/%.txt: requirements/%.txt $(RUN)
 	@echo 'Installing what is needed for $* into $(VENV) …'
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --require-hashes --requirement $<
 	@cp $< $@
 
 # A laptop has none of these providers, and so has the environment that everything else is tested in.
-$(STORES): requirements/stores.txt requirements/s3.txt requirements/azure.txt requirements/gcs.txt requirements/openlineage.txt requirements/azurite/package-lock.json $(RUN)
+$(STORES): requirements/stores.txt requirements/s3.txt requirements/azure.txt requirements/gcs.txt requirements/openlineage.txt requirements/report.txt requirements/azurite/package-lock.json $(RUN)
 	@echo 'Installing object stores, and what reads from them, into $(VENV)/stores …'
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/stores
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/stores/bin/python --no-deps --require-hashes $(addprefix --requirement requirements/,run.txt s3.txt azure.txt gcs.txt openlineage.txt stores.txt)
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/stores/bin/python --no-deps --require-hashes $(addprefix --requirement requirements/,run.txt s3.txt azure.txt gcs.txt openlineage.txt report.txt stores.txt)
 	@mkdir -p $(VENV)/stores/azurite && cp requirements/azurite/*.json $(VENV)/stores/azurite
 	@PATH=$(CURDIR)/$(VENV)/stores/bin:$$PATH npm ci --prefix $(VENV)/stores/azurite --silent --ignore-scripts --no-audit --no-fund
 	@cp $< $@

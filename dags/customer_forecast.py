@@ -13,13 +13,15 @@ from airflow.sdk import DAG, Asset, BaseOperator, chain_linear
 from in_run import TASKS, LastRowCheckOperator, PlainSqlOperator
 from sql_files import SQL, header
 
+PUBLISHED = {"customer_forecast": [Asset("marts.customer_forecast")]}
+
 
 def task(name: str) -> BaseOperator:
     """Return the task that runs a file of sql/forecast/: it fills a table, or holds a claim against the data."""
     task_id, file, doc = f"forecast.{name}", f"forecast/{name}.sql", header(SQL / "forecast" / f"{name}.sql")
     if "__" in name:
         return LastRowCheckOperator(task_id=task_id, sql=file, doc_md=doc, retry_on_failure=False)
-    return PlainSqlOperator(task_id=task_id, sql=file, doc_md=doc)
+    return PlainSqlOperator(task_id=task_id, sql=file, doc_md=doc, outlets=PUBLISHED.get(name, []))
 
 
 def checks(table: str) -> list[BaseOperator]:

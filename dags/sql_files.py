@@ -11,10 +11,10 @@ SQL = ROOT / "sql"
 def texts(folders: Iterable[Path]) -> dict[str, bytes]:
     """Return the texts of every SQL file under the folders, by its path from the root, in order.
 
-    Without those of the forecast, which is no part of a run: who edits one holds no run back.
+    Without those of the forecast and of the report, which are no part of a run: who edits one holds no run back.
     """
     paths = (path for folder in folders for path in folder.rglob("*.sql"))
-    of_a_run = sorted(path for path in paths if path.parent != SQL / "forecast")
+    of_a_run = sorted(path for path in paths if path.parent not in (SQL / "forecast", SQL / "report"))
     return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in of_a_run}
 
 

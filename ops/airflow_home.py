@@ -23,6 +23,7 @@ def settings(warehouse_url: str, home: Path) -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_WAREHOUSE": warehouse_url,
         "AIRFLOW__CORE__DAGS_FOLDER": str(server.ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(server.ROOT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import server
 import ui
+from browser import browser, watched
 from conftest import ROOT, database_url, janitor
 from pipeline import run_pipeline
 from receivers import SECRET_PATH, Receivers, connections, listening
@@ -117,6 +118,7 @@ def airflow(cluster: server.Server, template: str, tmp_path_factory: pytest.Temp
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW_VAR_LTV_SOURCE": f"{deliveries}/{{as_of}}/",
+            "AIRFLOW_VAR_LTV_REPORT": str(home / "report"),
             # The daily run would start at once, and be the one that runs.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             # Mails arrive; the other receiver is down.
@@ -194,7 +196,18 @@ def test_other_dags_learn_of_the_publish(airflow: Airflow, green_run: str) -> No
     assert [(event["name"], event["source_run_id"]) for event in events] == [("marts.customer_ltv", green_run)]
 
 
-def test_the_forecast_follows_the_publish(airflow: Airflow, green_run: str) -> None:
+REPORT = "/customer-report/"
+
+
+def test_a_report_that_is_not_written_yet_says_what_to_do(airflow: Airflow) -> None:
+    answer = airflow.client.get(REPORT)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "The report has not been written yet: run the DAG customer_report",
+    )
+
+
+def test_the_forecast_and_the_report_follow_the_publish(airflow: Airflow, green_run: str) -> None:
     def ended() -> list[tuple[str, str]]:
         runs = airflow.client.get("/api/v2/dags/customer_forecast/dagRuns").raise_for_status().json()["dag_runs"]
         return [(run["run_type"], run["state"]) for run in runs if run["state"] in ("success", "failed")]
@@ -211,6 +224,14 @@ def test_the_forecast_follows_the_publish(airflow: Airflow, green_run: str) -> N
     )
     try:
         found = wait_for("the forecast", ended, [*airflow.processes, second], 300)
+        # Once for the publish, and once more for the forecast.
+        page = airflow.home / "report" / "index.html"
+        wait_for(
+            "the report",
+            lambda: page.exists() and "forecast from 31 Jan 2026" in page.read_text(),
+            [*airflow.processes, second],
+            120,
+        )
     finally:
         end([second])
         airflow.client.patch("/api/v2/dags/customer_ltv", json={"is_paused": False}).raise_for_status()
@@ -222,6 +243,46 @@ def test_the_forecast_follows_the_publish(airflow: Airflow, green_run: str) -> N
     ) == [(True, AS_OF)]
     # The run that it follows is what it was.
     assert fetch(airflow.warehouse, "SELECT dag_run_id, state FROM audit.runs") == [(green_run, "published")]
+
+
+def test_the_report_is_for_whoever_is_logged_in_and_nothing_else_is_served(airflow: Airflow) -> None:
+    written = (airflow.home / "report" / "index.html").read_bytes()
+    shown = airflow.client.get(REPORT)
+    assert (shown.status_code, shown.content) == (200, written)
+    assert shown.headers["content-security-policy"].startswith("default-src 'none'; ")
+    stranger = {"Authorization": ""}
+    assert airflow.client.get(REPORT, headers=stranger).status_code == 401
+    assert airflow.client.get(REPORT, headers={"Authorization": "Bearer e30.e30.e30"}).status_code == 403
+    assert airflow.client.post(REPORT).status_code == 405
+    (airflow.home / "report" / "beside.html").write_text("beside it")
+    for path in (
+        "beside.html",
+        "index.html",
+        "../airflow.cfg",
+        "..%2fairflow.cfg",
+        "%2e%2e/airflow.cfg",
+        "/etc/passwd",
+    ):
+        for headers in (stranger, {}):
+            answer = airflow.client.get(REPORT + path, headers=headers)
+            assert b"beside it" not in answer.content
+            assert b"[core]" not in answer.content
+            assert b"root:" not in answer.content
+            # Where a path leads out of it, Airflow's own page answers.
+            assert answer.status_code == 404 or "<title>Airflow" in answer.text, path
+
+
+def test_the_report_stands_in_airflows_menu(airflow: Airflow) -> None:
+    token = airflow.client.headers["Authorization"].removeprefix("Bearer ")
+    address = str(airflow.client.base_url)
+    with browser() as started, watched(started) as seen:
+        seen.page.context.add_cookies([{"name": "_token", "value": token, "url": address}])
+        seen.page.goto(f"{address}/plugin/customer-report")
+        inside = seen.page.frame_locator("iframe").locator("h1")
+        inside.wait_for(timeout=60_000)
+        assert inside.text_content() == "What our customers are worth"
+        assert seen.page.get_by_text("Report", exact=True).count() == 1
+        assert seen.page.frame_locator("iframe").locator("section svg").count() > 0
 
 
 @pytest.mark.parametrize("as_of", ["2023-13-01", "'; DROP TABLE core.customers; --", 20230101, "tomorrow"])

@@ -40,4 +40,16 @@ BEGIN
     ELSE
         RAISE NOTICE 'There is no role ltv_monitor: nobody but the owner scrapes audit.warehouse_metrics. See sql/admin/roles.sql.';
     END IF;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'ltv_report') THEN
+        -- Besides marts, which it has as an analyst: how the runs went, and how good the forecast was. No row of anybody.
+        GRANT USAGE ON SCHEMA audit, forecast TO ltv_report;
+        GRANT SELECT ON audit.run_quality, audit.rejects_by_rule, forecast.calibration TO ltv_report;
+        -- A view's functions are called with the rights of whoever reads it.
+        GRANT EXECUTE ON FUNCTION
+        forecast.expected_orders(double precision, double precision, double precision, double precision, integer, double precision, double precision),
+        forecast.p_alive(double precision, double precision, double precision, double precision, integer, double precision, double precision)
+        TO ltv_report;
+    ELSE
+        RAISE NOTICE 'There is no role ltv_report: the charts of make report run as the owner. See sql/admin/roles.sql.';
+    END IF;
 END $$;
