@@ -320,11 +320,11 @@ def test_without_a_warehouse_it_says_what_comes_first(new_database: object, tmp_
 
 
 def test_a_warehouse_that_does_not_answer_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
-    done = facts(f"postgresql://ltv_pipeline:secret@127.0.0.1:{free_port()}/warehouse", tmp_path / "facts.json")
+    done = facts(f"postgresql://user:password@127.0.0.1:{free_port()}/warehouse", tmp_path / "facts.json")
     assert done.returncode == 1
     assert done.stderr.startswith("The warehouse cannot be asked: ")
     assert "Connection refused" in done.stderr
-    assert "secret" not in done.stderr
+    assert "user:password" not in done.stderr
 
 
 # How it hangs together
