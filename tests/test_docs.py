@@ -295,7 +295,9 @@ def test_a_changed_comment_changes_the_page_and_what_it_shows(cluster: server.Se
             """COMMENT ON COLUMN core.orders.product IS 'What somebody has bought: < | > `*_$. Personal data.';
             COMMENT ON COLUMN core.customers.gender IS 'Gender, as delivered.';
             COMMENT ON TABLE marts.freshness IS 'How stale the numbers are.';
-            UPDATE audit.check_results SET verdict = 'warned' WHERE claim = 'staging.orders__reconciles'""",
+            UPDATE audit.check_results SET verdict = 'warned' WHERE claim = 'staging.orders__reconciles';
+            INSERT INTO forecast.check_results (as_of, claim, verdict, bad_rows, checked_rows, said)
+            VALUES ('2026-01-31', 'scores__within_bounds', 'failed', 2, 440, 'two of them')""",
         )
         tables = built(url, tmp_path) / "tables"
     said = text_of(tables / "core.orders.html")
@@ -310,6 +312,9 @@ def test_a_changed_comment_changes_the_page_and_what_it_shows(cluster: server.Se
     assert "How stale the numbers are." in text_of(tables.parent / "glossary.html")
     checks = rows(section(tables / "staging.orders.html", "checks"))
     assert [plain(cells[2]) for cells in checks if plain(cells[0]) == "reconciles"] == ["warned"]
+    checks = rows(section(tables / "forecast.scores.html", "checks"))
+    (bounds,) = (list(map(plain, cells))[2:] for cells in checks if plain(cells[0]) == "within_bounds")
+    assert bounds == ["failed", "2", "440", "2026-01-31"]
 
 
 def test_without_a_warehouse_it_says_what_comes_first(new_database: object, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 -- catalog: what the database says of itself, for `make docs`: every table, view and function, and the last verdicts.
 -- Grain: one row; each column is a list in JSON.
--- Reads: pg_catalog, audit.check_results, audit.runs, audit.sources
+-- Reads: pg_catalog, audit.check_results, audit.runs, audit.sources, forecast.check_results
 -- Write: nothing
 
 WITH schemas AS (
@@ -128,18 +128,38 @@ functions AS (
 ),
 
 -- Without what it has said: an example may be a customer's number.
-last_verdicts AS (
-    SELECT DISTINCT ON (check_results.claim)
+all_verdicts AS (
+    SELECT
         check_results.claim,
-        json_build_object(
-            'verdict', check_results.verdict,
-            'bad_rows', check_results.bad_rows::text,
-            'checked_rows', check_results.checked_rows::text,
-            'as_of', runs.as_of
-        ) AS verdict
+        check_results.verdict,
+        check_results.bad_rows,
+        check_results.checked_rows,
+        check_results.checked_at,
+        runs.as_of
     FROM audit.check_results
     INNER JOIN audit.runs ON check_results.run_no = runs.run_no
-    ORDER BY check_results.claim ASC, check_results.run_no DESC
+    UNION ALL
+    SELECT
+        'forecast.' || check_results.claim AS claim,
+        check_results.verdict,
+        check_results.bad_rows,
+        check_results.checked_rows,
+        check_results.checked_at,
+        check_results.as_of
+    FROM forecast.check_results
+),
+
+last_verdicts AS (
+    SELECT DISTINCT ON (all_verdicts.claim)
+        all_verdicts.claim,
+        json_build_object(
+            'verdict', all_verdicts.verdict,
+            'bad_rows', all_verdicts.bad_rows::text,
+            'checked_rows', all_verdicts.checked_rows::text,
+            'as_of', all_verdicts.as_of
+        ) AS verdict
+    FROM all_verdicts
+    ORDER BY all_verdicts.claim ASC, all_verdicts.checked_at DESC
 ),
 
 verdicts AS (
