@@ -75,7 +75,7 @@ def test_a_function_of_a_distributed_warehouse_takes_the_place_of_one_of_the_sam
 
 @pytest.mark.parametrize("everybody", [True, False])
 def test_activity_is_the_same_by_both_ids(filled: str, everybody: bool) -> None:
-    """What a paid order is stands a second time where orders and payments are distributed."""
+    """How activity adds up stands a second time where orders and payments are distributed."""
     query = "SELECT to_jsonb(activity) FROM core.activity(everybody => %s) AS activity ORDER BY 1"
     with psycopg.connect(filled) as connection:
         connection.execute(

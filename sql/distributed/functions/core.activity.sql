@@ -21,27 +21,36 @@ DECLARE
 BEGIN
     RETURN QUERY EXECUTE format(
         $sql$
-        WITH paid_for AS (
+        WITH net_payments AS (
             SELECT
                 payments.customer_id,
                 payments.order_id,
-                sum(payments.amount) AS amount,
-                sum(payments.amount) > 0 AS is_paid
+                sum(payments.amount) AS amount
             FROM core.payments
             %s
             GROUP BY payments.customer_id, payments.order_id
+        ),
+
+        paid_for AS (
+            SELECT
+                orders.customer_id,
+                orders.order_date,
+                net_payments.amount,
+                core.a_paid_order(net_payments.amount, orders.price) AS is_paid
+            FROM net_payments
+            INNER JOIN core.orders
+                ON net_payments.order_id = orders.order_id AND net_payments.customer_id = orders.customer_id
         )
 
         SELECT
-            orders.customer_id,
+            paid_for.customer_id,
             count(*) FILTER (WHERE paid_for.is_paid) AS total_orders,
             coalesce(sum(paid_for.amount) FILTER (WHERE paid_for.is_paid), 0) AS total_amount,
             coalesce(sum(paid_for.amount) FILTER (WHERE NOT paid_for.is_paid), 0) AS unpaid_amount,
-            min(orders.order_date) FILTER (WHERE paid_for.is_paid) AS first_order_date,
-            max(orders.order_date) FILTER (WHERE paid_for.is_paid) AS last_order_date
+            min(paid_for.order_date) FILTER (WHERE paid_for.is_paid) AS first_order_date,
+            max(paid_for.order_date) FILTER (WHERE paid_for.is_paid) AS last_order_date
         FROM paid_for
-        INNER JOIN core.orders ON paid_for.order_id = orders.order_id AND paid_for.customer_id = orders.customer_id
-        GROUP BY orders.customer_id
+        GROUP BY paid_for.customer_id
         $sql$, whose
     );
 END $$;
