@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,18 @@ from sql_files import SQL
 from sql_headers import header
 
 
-def files() -> dict[str, dict[str, Any]]:
-    """Return what each SQL file that is a table, a check, a view or a function says of it, by its name with schema."""
-    layers = [path for path in SQL.glob("*/*.sql") if path.parent.name not in {"admin", "definitions", "migrations"}]
-    paths = [
-        *((f"{path.parent.name}.{path.stem}", path) for path in layers),
-        *((path.stem, path) for path in SQL.glob("definitions/*/*.sql")),
-    ]
+def files(tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what each SQL file that is a task, a view or a function says of it, by its name with schema."""
+    run = {task: (SQL / Path(*task.split("."))).with_suffix(".sql") for task in tasks}
+    defined = {path.stem: path for path in SQL.glob("definitions/*/*.sql")}
     return {
         name: {
             **dataclasses.asdict(header(path)),
             "path": path.relative_to(server.ROOT).as_posix(),
             "sql": path.read_text(encoding="utf-8"),
         }
-        for name, path in sorted(paths)
+        for name, path in sorted({**run, **defined}.items())
+        if path.exists()
     }
 
 
@@ -82,7 +81,9 @@ def main(path: Path) -> None:
             raise SystemExit(f"The warehouse cannot be asked: {error}") from None
         raise SystemExit("There is no warehouse to describe: make run comes first.") from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**found, "sql": files(), "dags": dags(url)}), encoding="utf-8")
+    known = dags(url)
+    said = files(task["name"] for dag in known for task in dag["tasks"])
+    path.write_text(json.dumps({**found, "sql": said, "dags": known}), encoding="utf-8")
 
 
 if __name__ == "__main__":
