@@ -1338,6 +1338,14 @@ def test_an_analyst_writes_nothing(log_in: Connect) -> None:
         assert refuses(analyst, statement), statement
 
 
+def test_an_analyst_reads_every_view_of_marts(pipeline: psycopg.Connection, log_in: Connect) -> None:
+    """With the functions that it calls: those need a right of their own."""
+    views = pipeline.execute("SELECT viewname FROM pg_catalog.pg_views WHERE schemaname = 'marts'").fetchall()
+    assert len(views) > 5
+    analyst = log_in("ltv_analyst")
+    assert [view for (view,) in views if refuses(analyst, f"SELECT * FROM marts.{view}")] == []
+
+
 def test_an_analyst_reads_a_table_that_marts_gets_later(pipeline: psycopg.Connection, log_in: Connect) -> None:
     pipeline.execute("CREATE TABLE marts.later AS SELECT 7 AS answer")
     assert log_in("ltv_analyst").execute("SELECT answer FROM marts.later").fetchall() == [(7,)]
@@ -1372,6 +1380,7 @@ def test_an_analyst_reads_a_table_that_marts_gets_later(pipeline: psycopg.Connec
             {
                 **{f"marts.{name}_as_of(date)": ["EXECUTE"] for name in ("customer_ltv", "customer_forecast")},
                 "marts.why(bigint)": ["EXECUTE"],
+                "core.a_paid_order(numeric,numeric)": ["EXECUTE"],
             },
         ),
         ("schema", "USAGE CREATE", "SELECT oid, nspname FROM pg_namespace WHERE oid", {"marts": ["USAGE"]}),
