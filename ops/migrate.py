@@ -157,7 +157,7 @@ def drop_undefined_functions(connection: psycopg.Connection) -> None:
         connection.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(signature)))
 
 
-def apply_definitions(connection: psycopg.Connection, distributed: bool) -> None:
+def apply_definitions(connection: psycopg.Connection, distributed: bool = False) -> None:
     """Apply every file of sql/definitions in one transaction, and note their fingerprint.
 
     Where core is distributed the functions of sql/distributed take the place of those of the same name.
