@@ -299,7 +299,11 @@ def test_a_changed_comment_changes_the_page_and_what_it_shows(cluster: server.Se
             COMMENT ON TABLE marts.freshness IS 'How stale the numbers are.';
             UPDATE audit.check_results SET verdict = 'warned' WHERE claim = 'staging.orders__reconciles';
             INSERT INTO forecast.check_results (as_of, claim, verdict, bad_rows, checked_rows, said)
-            VALUES ('2026-01-31', 'scores__within_bounds', 'failed', 2, 440, 'two of them')""",
+            VALUES ('2026-01-31', 'scores__within_bounds', 'failed', 2, 440, 'two of them');
+            -- What a file brings: a text, and the name of a column that nobody declared.
+            UPDATE core.customers SET country = '```<u>1</u>`' WHERE customer_id = 1;
+            UPDATE core.customers SET country = '`a|<u>2</u>` &lt;' WHERE customer_id = 2;
+            ALTER TABLE raw.order_data ADD COLUMN "x""><u>3</u>" text, ADD COLUMN "`a|<u>4</u>" text""",
         )
         tables = built(url, tmp_path) / "tables"
     said = text_of(tables / "core.orders.html")
@@ -312,6 +316,11 @@ def test_a_changed_comment_changes_the_page_and_what_it_shows(cluster: server.Se
     }
     assert "How stale the numbers are." in text_of(tables / "marts.freshness.html")
     assert "How stale the numbers are." in text_of(tables.parent / "glossary.html")
+    countries = [re.sub("</?p>", "", cells[1]) for cells in samples["customers"][1:3]]
+    assert countries == ["```<u>1</u>`", "`a|<u>2</u>` &lt;"]
+    assert 'x"><u>3</u>' in (said := text_of(tables / "raw.order_data.html"))
+    assert "`a|<u>4</u>" in said
+    assert not [path for path in tables.glob("*.html") if "<u>" in path.read_text()]
     checks = rows(section(tables / "staging.orders.html", "checks"))
     assert [plain(cells[2]) for cells in checks if plain(cells[0]) == "reconciles"] == ["warned"]
     checks = rows(section(tables / "forecast.scores.html", "checks"))

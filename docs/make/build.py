@@ -170,11 +170,26 @@ def marked(text: str | None, known: Container[str]) -> str:
     def named(match: re.Match[str]) -> str:
         return f"`{match[0]}`" if match[0] in known else match[0]
 
-    def escaped(part: str) -> str:
-        return part if part.startswith("`") else re.sub(r"([\\*_{}\[\]<>#|$~])", r"\\\1", part)
+    # Only what is code for Markdown too: a backtick beside others is not, and in a table a | ends the cell.
+    is_code = r"(?<!`)`[^`|]+`(?!`)"
 
-    parts = re.split(r"(`[^`]*`)", re.sub(r"(?<![\w.`])[a-z]+\.[a-z_]+(?![\w.]*\w)", named, text or ""))
+    def escaped(part: str) -> str:
+        return part if re.fullmatch(is_code, part) else re.sub(r"([\\`*_{}\[\]<>#|$~&])", r"\\\1", part)
+
+    parts = re.split(f"({is_code})", re.sub(r"(?<![\w.`])[a-z]+\.[a-z_]+(?![\w.]*\w)", named, text or ""))
     return " ".join("".join(map(escaped, parts)).split())
+
+
+def code(name: str) -> str:
+    """Return a name as code in a table of Markdown, whatever is in it: a file's header may name a column anything."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", name)), default=0))
+    blank = " " if "`" in name else ""
+    return f"{fence}{blank}{name}{blank}{fence}".replace("|", "\\|")
+
+
+def unrooted(text: str) -> str:
+    """Return a Markdown text without its links that begin at the root: they lead to pages of Airflow's."""
+    return re.sub(r"\[([^\]]*)\]\(/[^)]*\)", r"\1", text)
 
 
 def sentence(text: str) -> str:
@@ -203,7 +218,8 @@ def write(site: Site, folder: Path) -> None:
     templates = Environment(  # noqa: S701 - what it makes is Markdown; `marked` keeps texts from being taken for it
         loader=FileSystemLoader(HERE / "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"marked": lambda text: marked(text, site.known), "sentence": sentence}
+    templates.filters |= {"marked": lambda text: marked(text, site.known)}
+    templates.filters |= {filter_.__name__: filter_ for filter_ in (sentence, code, slug, unrooted)}
     templates.globals |= {
         "site": site,
         "graph": drawn,
