@@ -1425,14 +1425,17 @@ def test_no_function_is_led_astray_by_a_search_path(pipeline: psycopg.Connection
     """A body written as RETURN or BEGIN ATOMIC is bound to what it names when it is made; any other fixes its path."""
     functions = pipeline.execute(
         """
-        SELECT oid::regprocedure::text, prosqlbody IS NOT NULL, coalesce('search_path=""' = ANY (proconfig), false)
+        SELECT
+            oid::regprocedure::text,
+            prosqlbody IS NOT NULL,
+            coalesce(proconfig && ARRAY['search_path=""', 'search_path=pg_catalog, pg_temp'], false)
         FROM pg_catalog.pg_proc WHERE pronamespace::regnamespace::text = ANY (%s)
         """,
         [[*OURS, "public"]],
     ).fetchall()
-    # A part of the statement that asks, or it would be read row by row; what it reads is made anew every night.
-    free = ["forecast.sampled(integer)"]
-    assert [name for name, is_bound, is_fixed in functions if not is_bound and not is_fixed] == free
+    # One that becomes part of the statement that asks has no path of its own; all that it names has its schema.
+    inlined = ["forecast.sampled(integer)"]
+    assert [name for name, is_bound, is_fixed in functions if not is_bound and not is_fixed] == inlined
     assert any(is_bound for _, is_bound, _ in functions)
     assert any(is_fixed for _, _, is_fixed in functions)
 
@@ -1449,6 +1452,11 @@ def test_no_function_works_with_the_rights_of_another(pipeline: psycopg.Connecti
         "SELECT oid::regprocedure::text FROM pg_catalog.pg_proc WHERE prosecdef AND oid >= 16384 ORDER BY 1"
     ).fetchall()
     assert [name for (name,) in found] == needed
+    # A path without pg_temp has it first, and in it the types that the caller has made.
+    assert pipeline.execute(
+        "SELECT count(*) FROM pg_catalog.pg_proc"
+        " WHERE prosecdef AND oid >= 16384 AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)"
+    ).fetchone() == (len(needed),)
 
 
 def test_marts_holds_nothing_personal(pipeline: psycopg.Connection) -> None:

@@ -174,6 +174,28 @@ def test_an_analyst_may_ask_and_nobody_else_may(told: str, cluster) -> None:
             connection.rollback()
 
 
+def test_what_a_caller_makes_does_not_work_with_the_rights_of_the_owner(told: str, tmp_path: Path, cluster) -> None:
+    """A temporary type that is called like one of PostgreSQL's: its CHECK is a function of the caller's."""
+    folder = deliver(tmp_path / "second", customer_data=[customer(1)], order_data=ORDERS[:1], payment_data=PAYMENTS[:1])
+    (folder / "customer_data.csv").write_text((folder / "customer_data.csv").read_text() + "8,too,few\n")
+    (folder / "order_data.csv").write_text((folder / "order_data.csv").read_text() + "16,1,soon,sim,1.00\n")
+    pipeline.run_pipeline(told, folder, "2026-01-31", "second night")
+    execute(told, "SELECT core.forget_customer(3)")
+    pipeline_login = psycopg.conninfo.conninfo_to_dict(told)
+    with psycopg.connect(database_url(cluster, pipeline_login["dbname"], admin=True)) as connection:
+        connection.execute(f"GRANT TEMPORARY ON DATABASE {pipeline_login['dbname']} TO ltv_analyst")
+        connection.execute("SET SESSION AUTHORIZATION ltv_analyst")
+        connection.execute(
+            """CREATE FUNCTION pg_temp.look(who name) RETURNS boolean LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'this is %', who; END $$"""
+        )
+        for name in ("text", "date", "jsonb", "int8", "float8", "regclass"):
+            connection.execute(f"CREATE DOMAIN pg_temp.{name} AS pg_catalog.{name} CHECK (pg_temp.look(current_user))")
+        for customer_id in (1, 2, 3, 8, 99):
+            assert connection.execute("SELECT count(*) FROM marts.why(%s)", [customer_id]).fetchone() > (0,)
+        connection.execute("SELECT FROM marts.customer_forecast_as_of('2026-01-31'::pg_catalog.date)")
+
+
 def test_every_file_of_a_run_is_noted_once(told: str, tmp_path: Path) -> None:
     folder = deliver(tmp_path / "second", customer_data=[customer(1)], order_data=ORDERS[:1], payment_data=PAYMENTS[:1])
     pipeline.run_pipeline(told, folder, "2026-01-31", "second night")

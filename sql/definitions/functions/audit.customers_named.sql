@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION audit.customers_named(
     line text, source text, header text[]
 ) RETURNS TABLE (customer_id numeric, is_certain boolean)
 LANGUAGE sql STABLE
-SET search_path = ''
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT
         audit.number_of(piece.text),

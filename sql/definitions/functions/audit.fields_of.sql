@@ -1,7 +1,7 @@
 -- audit.fields_of: the fields of a line, as its file's delimiter and whole quotes part them.
 CREATE OR REPLACE FUNCTION audit.fields_of(line text, delimiter text) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = ''
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT array_agg(coalesce(field.found[1], field.found[2]))
     FROM regexp_replace(fields_of.delimiter, '([^[:alnum:]])', '\\\1') AS escaped (delimiter)

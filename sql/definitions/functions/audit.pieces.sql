@@ -1,7 +1,7 @@
 -- audit.pieces: what stands in a text between two delimiters, quotes or line ends.
 CREATE OR REPLACE FUNCTION audit.pieces(line text, delimiter text) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = ''
+SET search_path = pg_catalog, pg_temp
 AS $$
     -- At the declared delimiter, and at those that a broken line may have instead.
     SELECT audit.bare(lower(piece.text))

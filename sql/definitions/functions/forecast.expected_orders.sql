@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION forecast.expected_orders(
     frequency integer, t double precision, weeks double precision
 ) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = ''
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     z constant double precision := weeks / (alpha + t + weeks);

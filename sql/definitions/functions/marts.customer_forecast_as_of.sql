@@ -14,7 +14,8 @@ CREATE OR REPLACE FUNCTION marts.customer_forecast_as_of(day date) RETURNS TABLE
     model_no integer
 )
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = ''
+-- As in marts.why, and in all that either calls: the caller's own types come last.
+SET search_path = pg_catalog, pg_temp
 -- Everybody's rows are looked at.
 SET work_mem = '256MB'
 AS $$
