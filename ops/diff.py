@@ -99,11 +99,15 @@ def warehouse() -> tuple[str, str]:
 def databases(admin_url: str) -> Iterator[tuple[psycopg.Connection, str]]:
     """Give a connection that makes databases, and what their names begin with; they are dropped when the block ends.
 
-    So is what a killed one has left behind: a lock says who is still at work.
+    So is what a killed one has left behind: a lock says who is still at work. It is looked for in every database: the
+    lock of one belongs to the database that it is connected to, the databases to the whole server.
     """
     with psycopg.connect(admin_url, autocommit=True) as connection:
         named = "SELECT datname FROM pg_catalog.pg_database WHERE datname ~ %s"
-        left_behind = f"{named} AND pg_try_advisory_lock(hashtext(split_part(datname, '_', 3)))"
+        left_behind = f"""{named} AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_locks
+            WHERE locktype = 'advisory' AND objid = (hashtext(split_part(datname, '_', 3)) & 4294967295)::oid
+        )"""
         drop(connection, left_behind, "^ltv_diff_[0-9a-f]{8}_")
         mine = secrets.token_hex(4)
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [mine])
@@ -116,7 +120,7 @@ def databases(admin_url: str) -> Iterator[tuple[psycopg.Connection, str]]:
 def drop(connection: psycopg.Connection, query: str, name: str) -> None:
     """Drop the databases that a query names, whoever is connected."""
     for (database,) in connection.execute(query, [name]).fetchall():
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 
 def make(connection: psycopg.Connection, url: str, name: str, template: str = "template1") -> str:

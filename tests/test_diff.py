@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from affected import Edit
 from conftest import ROOT, database_url
+from diff import databases, make
 from support import command_lines, execute, fetch, rows_of, warehouse_of
 
 AS_OF = "2026-01-31"
@@ -273,6 +274,15 @@ def test_what_a_killed_one_has_left_the_next_one_drops(project: Path, live: str,
         # Its server process notices that it is gone, and gives back its lock.
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [left[0].split("_")[2]])
     assert diff(project, live)[0] == 0
+
+
+def test_one_beside_it_drops_nothing_of_it_wherever_it_is_connected(live: str, cluster) -> None:
+    elsewhere = psycopg.conninfo.conninfo_to_dict(live)["dbname"]
+    with databases(database_url(cluster, "postgres", admin=True)) as (connection, name):
+        make(connection, live, f"{name}_base")
+        with databases(database_url(cluster, elsewhere, admin=True)):
+            assert shadows(cluster) == [f"{name}_base"]
+    assert shadows(cluster) == []
 
 
 ORDER = [task.task_id for task in pipeline.tasks()]
