@@ -9,6 +9,7 @@ colours.
 import json
 import logging
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -31,6 +32,8 @@ MOST_ROWS = 2000
 # Pixels: two columns on a desk, one on a phone. CSS shows one of the two.
 WIDTHS = {"wide": 540, "narrow": 330}
 NUMBERS = {"int2", "int4", "int8", "numeric", "float4", "float8"}
+# What no SVG may hold, and some file may: for these the renderer ends the whole process, without a word to Python.
+NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 log = logging.getLogger(__name__)
 
 
@@ -75,7 +78,13 @@ class Chart:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it: a number, a text, a day as YYYY-MM-DD, or nothing."""
+    """Return a value as JSON has it: a number, a text, a day as YYYY-MM-DD, nothing, or a list or object of these."""
+    if isinstance(value, str):
+        return NO_XML.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return list(map(plain, value))
+    if isinstance(value, dict):
+        return {plain(key): plain(inner) for key, inner in value.items()}
     return float(value) if isinstance(value, Decimal) else value.isoformat() if isinstance(value, date) else value
 
 
@@ -137,8 +146,11 @@ def texts(part: Any, *keys: str) -> Iterator[str]:
 
 def flaws(spec: dict[str, Any], columns: list[str]) -> Iterator[str]:
     """Yield what is wrong with a specification that Vega-Lite would pass over without a word."""
-    if "title" not in spec:
-        yield "it has no title"
+    if not isinstance(spec.get("title"), str):
+        yield "it has no title, or one that is no text"
+    meta = spec.get("usermeta", {})
+    if not isinstance(meta, dict) or not isinstance(meta.get("headings", {}), dict):
+        yield "its usermeta, or the headings in it, are no object"
     if any(texts(spec, "url")):
         yield "it names a url: what is drawn is what its query returns, and nothing else"
     if unknown := set(texts(spec, "field", "fold")) - set(texts(spec, "as")) - set(columns):
@@ -224,7 +236,11 @@ def write(folder: str, text: str) -> str:
             return str(path)
         local = Path(path.path)
         local.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = local.with_suffix(".unfinished")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(local)
+        # Another one may write at the same time: each has a file of its own.
+        unfinished = local.with_suffix(f".{secrets.token_hex(4)}.unfinished")
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(local)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return str(path)

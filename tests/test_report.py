@@ -147,6 +147,8 @@ def test_a_chart_of_ours_is_two_files_with_its_words(name: str) -> None:
         ("SELECT 'a' AS name, 1 AS customers;", "{]", "sql/report/99_mine.vl.json is no JSON object: "),
         ("SELECT 'a' AS name, 1 AS customers;", "7", "sql/report/99_mine.vl.json is no JSON object: "),
         ("SELECT 'a' AS name, 1 AS customers;", {"mark": "bar"}, "sql/report/99_mine.vl.json: it has no title"),
+        ("SELECT 'a' AS name, 1 AS customers;", SPEC | {"title": {"text": "x"}}, "it has no title, or one that is no "),
+        ("SELECT 'a' AS name, 1 AS customers;", SPEC | {"usermeta": "x"}, "its usermeta, or the headings in it, are"),
         ("SELECT 'a' AS name, 1 AS customers;", {"title": "x", "mark": "pie"}, "sql/report/99_mine.vl.json: "),
         (
             "SELECT 'a' AS name, n AS customers FROM generate_series(1, 2001) AS n;",
@@ -157,7 +159,7 @@ def test_a_chart_of_ours_is_two_files_with_its_words(name: str) -> None:
     ],
     ids=[
         *("unknown-column", "unknown-table", "division", "bad-value", "unknown-field", "no-json", "no-object"),
-        *("no-title", "unknown-mark", "too-many-rows", "two-queries"),
+        *("no-title", "title-is-no-text", "no-usermeta", "unknown-mark", "too-many-rows", "two-queries"),
     ],
 )
 def test_a_broken_chart_is_named(query: str, spec: object, said: str, charts: Path, warehouse: str) -> None:
@@ -199,6 +201,12 @@ def test_a_text_of_a_file_is_no_markup(charts: Path, warehouse: str) -> None:
     assert "<script" not in text
     assert "<b>" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in text
+
+
+def test_a_text_with_characters_that_no_svg_may_hold_is_drawn(charts: Path, warehouse: str) -> None:
+    lists = "ARRAY[1.5] AS some, jsonb_build_object('a', 1.5) AS others"
+    add(charts, rf"SELECT E'Ki\u0001gali\u000B\uFFFF' AS name, 1 AS customers, {lists};")
+    assert "Ki\N{REPLACEMENT CHARACTER}gali" in made(warehouse)
 
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "http://127.0.0.1:9/x.csv"])
@@ -483,6 +491,20 @@ def test_make_report_writes_the_page_whole(published: str, tmp_path: Path) -> No
     assert f"The page is in {tmp_path}/new/report/index.html: open it in a browser." in done.stdout
     assert [path.name for path in (tmp_path / "new" / "report").iterdir()] == ["index.html"]
     assert (tmp_path / "new" / "report" / "index.html").read_text().count("<section") == len(NAMES)
+
+
+def test_two_that_write_at_once_write_two_whole_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = Path.replace
+
+    def when_the_other_has_written(unfinished: Path, target: Path) -> Path:
+        monkeypatch.undo()
+        write(str(tmp_path), "the other")
+        return replace(unfinished, target)
+
+    monkeypatch.setattr(Path, "replace", when_the_other_has_written)
+    write(str(tmp_path), "the one")
+    assert (tmp_path / "index.html").read_text() == "the one"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_make_report_of_no_warehouse_says_so_and_leaves_the_last_page(
