@@ -12,6 +12,7 @@ import cases
 import diff
 import migrate
 import psycopg
+import server
 
 
 def chosen(file: str, name: str) -> Path:
@@ -19,7 +20,8 @@ def chosen(file: str, name: str) -> Path:
     path = Path(file).resolve()
     stem = path.stem if "." in path.stem else f"{path.parent.name}.{path.stem}"
     known = sorted(found.parent for found in (cases.CASES / stem).glob("*/expect.csv"))
-    if not file or not path.is_file() or not known:
+    # Another folder's file of that name would not be the one that runs.
+    if not file or not path.is_file() or not path.is_relative_to(server.ROOT / "sql") or not known:
         raise SystemExit(f"make try: FILE={file} is no SQL file with cases: as in FILE=sql/staging/orders.sql")
     for case in known:
         if case.name == name:

@@ -69,12 +69,15 @@ def test_a_view_is_looked_at(project: Path, run) -> None:
     assert out.startswith("marts.ltv_deciles: as expected\n")
 
 
-def test_what_there_is_to_choose_from_is_said(run) -> None:
+def test_what_there_is_to_choose_from_is_said(run, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "staging" / "orders.sql"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("SELECT 1;\n")
     code, out, err = run(FILE=FILE, CASE="nothing")
     assert (code, out) == (1, "")
     assert err.startswith("make try: CASE=nothing is no case of staging.orders; these are:\n  ")
     assert f"\n  {CASE}\n" in err
-    for file in ("", "sql/staging/none.sql"):
+    for file in ("", "sql/staging/none.sql", str(elsewhere)):
         code, _, err = run(FILE=file, CASE=CASE)
         assert code == 1
         assert err == f"make try: FILE={file} is no SQL file with cases: as in FILE=sql/staging/orders.sql\n"
