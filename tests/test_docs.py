@@ -299,7 +299,7 @@ def test_a_changed_comment_changes_the_page_and_what_it_shows(cluster: server.Se
             COMMENT ON TABLE marts.freshness IS 'How stale the numbers are.';
             UPDATE audit.check_results SET verdict = 'warned' WHERE claim = 'staging.orders__reconciles';
             INSERT INTO forecast.check_results (as_of, claim, verdict, bad_rows, checked_rows, said)
-            VALUES ('2026-01-31', 'scores__within_bounds', 'failed', 2, 440, 'two of them');
+            VALUES ('2026-01-31', 'forecast.scores__within_bounds', 'failed', 2, 440, 'two of them');
             -- What a file brings: a text, and the name of a column that nobody declared.
             UPDATE core.customers SET country = '```<u>1</u>`' WHERE customer_id = 1;
             UPDATE core.customers SET country = '`a|<u>2</u>` &lt;' WHERE customer_id = 2;

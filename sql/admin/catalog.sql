@@ -140,7 +140,7 @@ all_verdicts AS (
     INNER JOIN audit.runs ON check_results.run_no = runs.run_no
     UNION ALL
     SELECT
-        'forecast.' || check_results.claim AS claim,
+        check_results.claim,
         check_results.verdict,
         check_results.bad_rows,
         check_results.checked_rows,
