@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -360,6 +361,31 @@ def test_a_login_that_owns_the_database_suffices(owner_alone: str, tmp_path: Pat
     assert fetch(owner_alone, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user") == [
         (False,)
     ]
+
+
+def test_an_administrator_who_is_no_superuser_suffices_for_the_roles() -> None:
+    """As on a managed server: whoever may make databases and roles, and is asked twice."""
+    folder = Path(tempfile.mkdtemp(prefix="ltv-managed-"))
+    made = server.create(folder)
+    try:
+        execute(made.admin_url, f"CREATE ROLE master LOGIN CREATEROLE CREATEDB PASSWORD '{made.admin_password}'")
+        master = made.admin_url.replace("/postgres:", "/master:").removesuffix("/warehouse")
+        with psycopg.connect(f"{master}/postgres", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE managed")
+        url = made.url.removesuffix("warehouse") + "managed"
+        for _ in range(2):
+            migrate.migrate(url, f"{master}/managed")
+        roles = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'ltv\\_%' AND NOT rolsuper AND NOT rolcreaterole"
+        assert len(fetch(url, roles)) == 5
+        assert fetch(url, "SELECT datdba::regrole::text FROM pg_database WHERE datname = 'managed'") == [
+            ("ltv_pipeline",)
+        ]
+        public = "SELECT FROM pg_database, aclexplode(datacl) WHERE datname = 'managed' AND grantee = 0"
+        assert fetch(url, public) == []
+        assert not fetch(url, "SELECT FROM pg_auth_members WHERE member = 'ltv_pipeline'::regrole AND inherit_option")
+    finally:
+        made.remove()
+        shutil.rmtree(folder)
 
 
 def test_the_login_has_defaults_in_its_database(new_database: NewDatabase) -> None:

@@ -26,6 +26,10 @@ BEGIN
         -- To become it for a transaction; by itself the pipeline gains nothing.
         GRANT ltv_report TO ltv_pipeline WITH INHERIT FALSE;
     END IF;
+    -- Whoever is no superuser, as on a managed server, gives a database only to a role for which it may act.
+    IF NOT pg_has_role('ltv_pipeline', 'USAGE') THEN
+        GRANT ltv_pipeline TO current_user;
+    END IF;
     EXECUTE format('ALTER DATABASE %I OWNER TO ltv_pipeline', current_database());
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO ltv_analyst, ltv_steward, ltv_monitor, ltv_report', current_database());
