@@ -202,7 +202,11 @@ def migrate(url: str, admin_url: str | None = None) -> None:
                 f"make migrate: PostgreSQL 18 or later is needed; this is {connection.info.server_version}"
             )
         # Of several hosts the one that was found fit: dbmate takes no more than one port, and knows no keepalives.
-        found: dict[str, Any] = {"host": connection.info.host, "port": connection.info.port}
+        # What libpq has found elsewhere (PGPASSWORD, a password file), dbmate has to be told.
+        info = connection.info
+        found: dict[str, Any] = {"host": info.host, "port": info.port, "user": info.user, "dbname": info.dbname}
+        if info.password:
+            found["password"] = info.password
         known = {name: value for name, value in conninfo_to_dict(url).items() if not name.startswith("keepalives")}
         own, is_encrypted = in_full(make_conninfo(**(known | found))), connection.pgconn.ssl_in_use
         distributed = is_distributed(connection, os.environ.get("DISTRIBUTED") == "yes")

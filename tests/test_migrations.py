@@ -1,6 +1,7 @@
 """make migrate: from nothing, again, from every earlier version with rows in its tables, and when something fails."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -386,6 +387,24 @@ def test_an_administrator_who_is_no_superuser_suffices_for_the_roles() -> None:
     finally:
         made.remove()
         shutil.rmtree(folder)
+
+
+def test_a_password_that_libpq_has_from_elsewhere_reaches_dbmate(
+    cluster: server.Server, new_database: NewDatabase
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "ops/migrate.py"],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "DATABASE_URL": new_database().replace(f":{cluster.pipeline_password}@", "@"),
+            "PGPASSWORD": cluster.pipeline_password,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_login_has_defaults_in_its_database(new_database: NewDatabase) -> None:

@@ -1,19 +1,20 @@
 """What a person does by hand: undo a run, sign for a false claim, correct a rejected row, forget a customer."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import migrate
 import psycopg
 import pytest
 import server
 from conftest import ROOT, database_url
 from pipeline import CheckFailedError, begin, commit_task, run_pipeline, run_task, tasks
 from psycopg.types.json import Jsonb
+from sql_files import SQL
 from support import customer, deliver, execute, fetch, open_limits, rows_of
 
 KEPT = """SELECT to_jsonb(kept) FROM core.{table} AS kept ORDER BY 1"""
@@ -1636,14 +1637,29 @@ def test_a_restored_backup_goes_on_as_if_nothing_had_happened(
 ) -> None:
     run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
     run_pipeline(url, deliver(tmp_path / "second", **SECOND), "2026-01-30", "second")
-    backup, programs = tmp_path / "warehouse.dump", Path(cluster.binaries)
-    dump = [programs / "pg_dump", "--format=custom", "--no-unlogged-table-data", "--file", backup, url]
-    subprocess.run(dump, check=True, capture_output=True)
+    # The page's own commands, in a folder of their own.
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    (dump,) = re.findall(r"^pg_dump [^#\n]*", page, re.MULTILINE)
+    (restore,) = re.findall(r"^(pg_restore .*) && make migrate && make doctor$", page, re.MULTILINE)
     restored = new_database("ltv_restored")
-    subprocess.run(
-        [programs / "pg_restore", "--exit-on-error", "--dbname", restored, backup], check=True, capture_output=True
-    )
-    migrate.migrate(restored)
+    execute(database_url(cluster, "ltv_restored", admin=True), (SQL / "admin" / "roles.sql").read_text())
+    commands = {url: [dump], restored: [restore, f"{sys.executable} {ROOT}/ops/migrate.py"]}
+    for where, lines in commands.items():
+        known = {
+            "PATH": f"{cluster.binaries}:{os.environ['PATH']}",
+            "DATABASE_URL": where.replace(f":{cluster.pipeline_password}@", "@"),
+            "PGPASSWORD": cluster.pipeline_password,
+        }
+        for line in lines:
+            done = subprocess.run(
+                ["/bin/bash", "-c", line],
+                cwd=tmp_path,
+                env=os.environ | known,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
     # What sql/definitions/sources.sql says is there again.
     open_limits(restored)
     deployments = "DELETE FROM audit.deployments WHERE deployed_at < (SELECT max(deployed_at) FROM audit.deployments)"
