@@ -184,13 +184,14 @@ def look(url: str) -> Iterator[Finding]:
         else None
     )
     ways = {way: ask_airflow("connections", "get", way) if has_airflow else None for way in WAYS}
-    fit = True
+    # What has been asked for its last run can be asked where its files should be, whatever else is wrong with it.
+    can_be_asked = False
     for finding in (*look_at_warehouse(url), *look_at_disk()):
-        fit = fit and (finding.is_fit or finding.is_warning)
+        can_be_asked = can_be_asked or finding.subject == "run"
         yield finding
     said = asked.communicate()[0].strip() if asked else ""
     folder = os.environ.get("AIRFLOW_VAR_LTV_SOURCE") or (said if asked and not asked.returncode else "")
-    if fit:
+    if can_be_asked:
         yield from look_at_source(url, folder or str(server.ROOT / "data"))
     if schedule:
         yield from look_at_schedule(*schedule)

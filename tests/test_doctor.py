@@ -134,6 +134,7 @@ def test_somebody_who_holds_a_table_and_sleeps(warehouse: str) -> None:
             f"FAIL process {sleeper.info.backend_pid} holds core.orders and sleeps -> "
             "have that session COMMIT or ROLLBACK, or end it: SELECT pg_terminate_backend(pid)"
         )
+        assert set(COLUMNS) <= lines.keys(), "one trouble hides no other"
 
 
 def test_files_that_are_missing_or_old(warehouse: str, tmp_path: Path) -> None:
