@@ -1,17 +1,21 @@
 """`make doctor`: a line for each thing that a night needs, and what to do where it is not as it should be."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 import server
 from conftest import ROOT, database_url
+from doctor import look_at_disk
 from pipeline import begin, run_pipeline
 from psycopg import sql
 from support import COLUMNS, execute, fetch
@@ -135,6 +139,30 @@ def test_somebody_who_holds_a_table_and_sleeps(warehouse: str) -> None:
             "have that session COMMIT or ROLLBACK, or end it: SELECT pg_terminate_backend(pid)"
         )
         assert set(COLUMNS) <= lines.keys(), "one trouble hides no other"
+
+
+def test_a_server_without_room_for_a_run(warehouse: str) -> None:
+    with ExitStack() as sessions:
+        # Of a hundred three are the administrator's.
+        for _ in range(88):
+            sessions.enter_context(psycopg.connect(warehouse))
+        code, lines = doctor(warehouse)
+    assert code == 1
+    assert lines["sessions"] == (
+        "FAIL 89 of 97 taken -> a run needs ten: raise max_connections, or put PgBouncer in front"
+    )
+
+
+@pytest.mark.parametrize(("free", "is_fit"), [(1.9e9, False), (2.1e9, True)])
+def test_a_disk_that_is_nearly_full(
+    free: float, is_fit: bool, cluster: server.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setattr(server, "find", lambda: cluster)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    (found,) = look_at_disk()
+    assert (found.subject, found.is_fit, found.is_warning) == ("disk", is_fit, False)
+    assert re.fullmatch(rf"{free / 1e9:.1f} GB free, the cluster takes \d+\.\d GB", found.said)
 
 
 def test_files_that_are_missing_or_old(warehouse: str, tmp_path: Path) -> None:
