@@ -16,6 +16,8 @@ import server
 RUN_HOME = server.LOCAL / "airflow-run"
 UI_HOME = server.LOCAL / "airflow-ui"
 
+MAY_BE_SAID = ("AIRFLOW__SCHEDULER__", "AIRFLOW__OPENLINEAGE__")
+
 
 def settings(warehouse_url: str, home: Path) -> dict[str, str]:
     """Return the environment in which Airflow runs this project's DAG against a warehouse."""
@@ -51,7 +53,7 @@ def prepare(home: Path) -> str:
     """Make warehouse and metadata database ready, set the environment, and return the warehouse's URL.
 
     What the environment says of another Airflow, its database, its secrets, its logs, is not for this one; how its
-    scheduler works may be said.
+    scheduler works may be said, and to whom OpenLineage tells what, if `make openlineage` has brought that.
 
     Raises SystemExit with a sentence when one of them cannot be had.
     """
@@ -61,7 +63,7 @@ def prepare(home: Path) -> str:
     except psycopg.Error as error:
         raise SystemExit(f"The warehouse cannot be used: {error}") from None
     for name in list(os.environ):
-        if name == "AIRFLOW_CONFIG" or (name.startswith("AIRFLOW__") and not name.startswith("AIRFLOW__SCHEDULER__")):
+        if name == "AIRFLOW_CONFIG" or (name.startswith("AIRFLOW__") and not name.startswith(MAY_BE_SAID)):
             del os.environ[name]
     os.environ.update(settings(url, home))
     lock = (server.ROOT / "requirements" / "run.txt").read_text(encoding="utf-8")
