@@ -344,6 +344,14 @@ EXTREMES = [
     *[(0.243, 0.5, 0.793, 2.426, x, 0, 52) for x in (0, 1, 3)],
     *[(20, 300, 0.8, 2.4, x, 100, 52) for x in (0, 5)],
     *[(0.243, 4.414, 1000, 1000, x, 38.86, weeks) for x in (0, 2) for weeks in (13, 52)],
+    # Customers much alike: terms of 1e33 that take each other away, and terms that are out of range.
+    *[
+        (r, r / rate, 0.8, 2.4, x, t, 52)
+        for r in (60, 1000)
+        for rate in (0.5, 3)
+        for x, t in ((0, 0), (1, 5), (30, 20))
+    ],
+    *[(1096, 1, a, 2.4, 0, 0, 52) for a in (0.8, 1, 3)],
     *[(1000, 5000, 900, 1000, 3, 10, 52), (0.001, 100, 0.001, 1000, 0, 1565, 52), (1, 10, 1e-3, 5, 500, 900, 52)],
 ]
 
