@@ -8,8 +8,14 @@ from pathlib import Path
 from sql_headers import header
 
 FILES = ("sql/*/*.sql", "sql/definitions/*/*.sql")
-# For administrators, and for a DAG of its own.
-NOT_IN_A_RUN = ("sql/admin/", "sql/forecast/", "sql/definitions/grants.sql", "sql/definitions/login_defaults.sql")
+# For administrators, and for DAGs of their own.
+NOT_IN_A_RUN = (
+    "sql/admin/",
+    "sql/forecast/",
+    "sql/report/",
+    "sql/definitions/grants.sql",
+    "sql/definitions/login_defaults.sql",
+)
 PROSE = re.compile(r"--[^\n]*|COMMENT ON [^;]*;")
 NAME = re.compile(r"\b(?:raw|staging|core|intermediate|marts|forecast|audit)\.\w+")
 
