@@ -8,8 +8,10 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import httpx
 import psycopg
@@ -23,6 +25,7 @@ from object_stores import BUCKET, PROGRAMS, s3
 from pipeline import begin, run_pipeline
 from playwright.sync_api import Browser
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
 from report_page import CHARTS, ReportError, page, write
 from sql_files import SQL
 from stores import BadFileError
@@ -353,6 +356,76 @@ def test_rejects_are_counted_by_rule_once_each(published: str) -> None:
     }
     assert {is_waiting for _, rule, is_waiting, *_ in rows if rule.endswith(" waits")} == {True}
     assert {row[4] for row in rows} == {0}
+
+
+# Whether it is true
+
+
+def charted(url: str, name: str) -> list[dict]:
+    """What the query of a chart gives, row by row."""
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        return connection.execute((CHARTS / f"{name}.sql").read_bytes()).fetchall()
+
+
+def test_the_value_is_charted_as_it_was_published(published: str) -> None:
+    """Its ranges, tenths and countries, summed up once more."""
+    rows = fetch(
+        published,
+        """SELECT ltv, total_orders > 0, country FROM marts.customer_ltv
+        INNER JOIN core.customers USING (customer_id) ORDER BY ltv DESC""",
+    )
+    worth = [ltv for ltv, has_bought, _ in rows if has_bought]
+    ranges = charted(published, "10_ltv_distribution")
+    edges = [row["ltv_from"] for row in ranges]
+    for row, below in zip(ranges, [*edges[1:], 10**15], strict=True):
+        inside = [ltv for ltv in worth if row["ltv_from"] <= ltv < below]
+        assert (row["customers"], row["total_ltv"]) == (len(inside), sum(inside)), row
+    assert ranges[0]["headline"] == (
+        f"Half of the buyers are worth {median(worth):,.0f} or more, the most valuable one {worth[0]:,.0f}."
+    )
+
+    tenths, so_far = charted(published, "20_pareto_curve"), 0
+    for row in tenths:
+        assert row["total_ltv"] == sum(worth[so_far : so_far + row["customers"]])
+        so_far += row["customers"]
+        assert float(row["share_percent"]) == pytest.approx(float(100 * row["total_ltv"] / sum(worth)), abs=0.051)
+        assert float(row["share_so_far_percent"]) == pytest.approx(
+            float(100 * sum(worth[:so_far]) / sum(worth)), abs=0.051
+        )
+    assert (len(tenths), so_far) == (10, len(worth))
+    first, half = (round(100 * sum(row["total_ltv"] for row in tenths[:n]) / sum(worth)) for n in (1, 5))
+    assert tenths[0]["headline"] == (
+        f"The most valuable tenth of the buyers holds {first} % of the value, the first half {half} %."
+    )
+
+    countries = charted(published, "40_ltv_by_country")
+    by_country = {name or "not known": sum(ltv for ltv, _, where in rows if where == name) for *_, name in rows}
+    assert {row["country"]: row["total_ltv"] for row in countries} == by_country
+    most = max(by_country, key=by_country.get)
+    assert countries[0]["headline"] == f"{most} holds {100 * by_country[most] / sum(worth):.0f} % of the value."
+
+
+def test_who_comes_back_is_charted_as_they_came(published: str) -> None:
+    months = defaultdict(set)
+    for number, month in fetch(
+        published,
+        """SELECT orders.customer_id, extract(YEAR FROM order_date) * 12 + extract(MONTH FROM order_date) - 1
+        FROM core.orders INNER JOIN core.payments USING (order_id)
+        GROUP BY order_id HAVING sum(payments.amount) > 0""",
+    ):
+        months[number].add(int(month))
+    rows = charted(published, "30_cohort_retention")
+    assert len(rows) > 200
+    for row in rows:
+        year, month = map(int, row["cohort"].split("-"))
+        first = year * 12 + month - 1
+        cohort = [bought for bought in months.values() if min(bought) == first]
+        back = sum(first + row["months_since"] in bought for bought in cohort)
+        assert (row["customers"], row["active_customers"]) == (len(cohort), back), row
+        assert float(row["retention_percent"]) == pytest.approx(100 * back / len(cohort), abs=0.051)
+    after_one = [row for row in rows if row["months_since"] == 1]
+    share = 100 * sum(row["active_customers"] for row in after_one) / sum(row["customers"] for row in after_one)
+    assert rows[0]["headline"] == f"Of new customers {share:.0f} % bought again a month later."
 
 
 # As a person sees it
