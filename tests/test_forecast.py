@@ -333,7 +333,7 @@ def test_the_published_example(warehouse: str) -> None:
         """SELECT forecast.p_alive(0.243, 4.414, 0.793, 2.426, 2, 30.43, 38.86)
             * forecast.expected_orders(0.243, 4.414, 0.793, 2.426, 2, 38.86, 39)""",
     )
-    assert round(orders, 3) == 1.226
+    assert round(orders, 4) == 1.2260
 
 
 EXTREMES = [
