@@ -46,7 +46,7 @@ def test_a_warehouse_that_is_ready(warehouse: str, cluster: server.Server) -> No
     assert lines["version"].startswith("ok PostgreSQL 18.")
     assert lines["encoding"] == "ok UTF8"
     assert lines["owner"] == "ok ltv_pipeline owns ltv_test"
-    assert lines["roles"] == "ok ltv_analyst, ltv_monitor and ltv_steward are there"
+    assert lines["roles"] == "ok ltv_analyst, ltv_monitor, ltv_report and ltv_steward are there"
     assert lines["locks"] == "ok nobody holds a table and sleeps"
     assert lines["migrations"].startswith("ok deployed 20")
     assert lines["disk"] == "warn the server's disk is not seen from here -> have it watched"

@@ -15,7 +15,7 @@ WITH here AS (
 
 missing_roles AS (
     SELECT string_agg(known.name, ', ' ORDER BY known.name) AS names
-    FROM unnest(ARRAY['ltv_analyst', 'ltv_monitor', 'ltv_steward']) AS known (name)
+    FROM unnest(ARRAY['ltv_analyst', 'ltv_monitor', 'ltv_report', 'ltv_steward']) AS known (name)
     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE pg_roles.rolname = known.name)
 ),
 
@@ -78,7 +78,7 @@ CROSS JOIN LATERAL (
     (
         'roles',
         missing_roles.names IS NULL,
-        coalesce(missing_roles.names || ' missing', 'ltv_analyst, ltv_monitor and ltv_steward are there'),
+        coalesce(missing_roles.names || ' missing', 'ltv_analyst, ltv_monitor, ltv_report and ltv_steward are there'),
         'let an administrator run sql/admin/roles.sql in this database'
     ),
     (
