@@ -247,8 +247,10 @@ def test_the_glossary_quotes_and_the_guides_are_there(site: Path) -> None:
     said = text_of(site / "glossary.html")
     assert "A paid order is one whose payments, refunds deducted, add up to more than 0." in said
     assert "The last complete day that the run looks at. (audit.runs)" in said
-    for guide in ("clv", "deployment", "performance", "reliability", "change-a-rule", "when-a-check-fails"):
+    in_docs = ["clv", "decisions", "deployment", "performance", "reliability"]
+    for guide in (*in_docs, "change-a-rule", "when-a-check-fails"):
         assert (site / "guides" / f"{guide}.html").exists()
+    assert re.search(r'href="guides/by-hand-in-make-psql.html">(<[^>]*>)?By hand<', (site / "index.html").read_text())
 
 
 @pytest.mark.usefixtures("site")

@@ -161,6 +161,8 @@ def chapters(readme: str) -> dict[str, str]:
         title = part.splitlines()[0].lstrip("# ")
         text = re.sub(r"^#(#+ )", r"\1", part, flags=re.MULTILINE) if part.startswith("##") else part
         found[slug(title) if part.startswith("##") else "index"] = text
+    # There a section is a page of its own.
+    found["index"] = re.sub(r"\]\(#([\w-]+)\)", r"](guides/\1.md)", found["index"])
     return found
 
 
