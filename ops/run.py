@@ -46,6 +46,7 @@ NEXT = """Next:
   make psql                                            look around: \\dt marts.*, \\d+ marts.customer_ltv
   echo 'SELECT file, line_no, reason FROM audit.rejected_rows' | make -s psql      what was set aside, and why
   make ui                                              Airflow's web page, with the daily schedule on (DATA=… as here)
+  make report                                          the director's page, report/index.html
 """
 
 

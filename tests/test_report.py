@@ -428,6 +428,20 @@ def test_who_comes_back_is_charted_as_they_came(published: str) -> None:
     assert rows[0]["headline"] == f"Of new customers {share:.0f} % bought again a month later."
 
 
+def test_who_has_moved_is_counted_between_the_last_two_days(published: str) -> None:
+    last, before = [day for (day,) in fetch(published, "SELECT DISTINCT as_of FROM audit.runs ORDER BY 1 DESC LIMIT 2")]
+    now, then = (
+        dict(fetch(published, "SELECT customer_id, ltv FROM marts.customer_ltv_as_of(%s)", [day]))
+        for day in (last, before)
+    )
+    more, less = (sum(sign * (now.get(number, 0) - ltv) > 0 for number, ltv in then.items()) for sign in (1, -1))
+    new = sum(ltv > 0 for number, ltv in now.items() if number not in then)
+    assert more or less or new
+    assert charted(published, "61_ltv_movers")[0]["headline"] == (
+        f"{more:,} customers are worth more than at the publish before, {less:,} less; {new:,} are new."
+    )
+
+
 # As a person sees it
 
 

@@ -11,9 +11,13 @@ SELECT
     ltv_movers.change,
     ltv_movers.reason,
     format(
-        '%s customers are worth more than at the publish before, %s less.',
-        to_char(count(*) FILTER (WHERE ltv_movers.change > 0) OVER (), 'FM999,999,999,990'),
-        to_char(count(*) FILTER (WHERE ltv_movers.change < 0) OVER (), 'FM999,999,999,990')
+        '%s customers are worth more than at the publish before, %s less; %s are new.',
+        to_char(
+            count(*) FILTER (WHERE ltv_movers.change > 0 AND ltv_movers.reason <> 'first seen') OVER (),
+            'FM999,999,999,990'
+        ),
+        to_char(count(*) FILTER (WHERE ltv_movers.change < 0) OVER (), 'FM999,999,999,990'),
+        to_char(count(*) FILTER (WHERE ltv_movers.reason = 'first seen') OVER (), 'FM999,999,999,990')
     ) AS headline
 FROM marts.ltv_movers
 ORDER BY ltv_movers.place, ltv_movers.customer_id
