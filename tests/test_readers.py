@@ -148,3 +148,18 @@ def test_these_readers_would_notice(publish_badly: str, noticed: str, published:
             readers.each_reads_anew()
         connection.rollback()
     assert noticed == "errors" or all(seen - {version} for seen in readers.seen)
+
+
+@pytest.mark.parametrize("role", ["ltv_analyst", "ltv_steward", "ltv_monitor", "ltv_report"])
+def test_what_a_role_may_read_it_can(role: str, published: str, cluster: server.Server) -> None:
+    """The functions that a view calls are called with its reader's rights, not its owner's."""
+    readable = """SELECT pg_class.oid::regclass::text FROM pg_catalog.pg_class
+        WHERE relkind IN ('r', 'v', 'p') AND relnamespace::regnamespace::text !~ '^(pg_|information_schema$)'
+            AND has_table_privilege(%s, pg_class.oid, 'SELECT')"""
+    name = published.rpartition("/")[2]
+    with psycopg.connect(database_url(cluster, name, admin=True), autocommit=True) as connection:
+        relations = [row[0] for row in connection.execute(readable, [role])]
+        connection.execute(f"SET ROLE {role}")
+        assert relations
+        for relation in relations:
+            connection.execute(f"SELECT * FROM {relation}")
