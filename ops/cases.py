@@ -10,6 +10,7 @@ updated_at that is not given is that of run 1, as of 2020; the case itself is ru
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -28,6 +29,30 @@ USUAL = {
     "changed_as_of": "'2020-01-01'",
     "last_seen_at": "'2020-01-01'",
 }
+
+
+class CaseError(Exception):
+    """A file of a case that cannot be, by its name and why."""
+
+
+@contextmanager
+def file_of_a_case(path: Path) -> Iterator[None]:
+    """Have an error name the case's own file, not the SQL file that is tried on it."""
+    try:
+        yield
+    except psycopg.Error as error:
+        # Of what it quotes the statement is ours.
+        told = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint, error.diag.context)
+        said = "\n".join(line for line in told if line and not line.startswith("unnamed portal"))
+        raise CaseError(f"{path.relative_to(ROOT)}: {said}") from error
+
+
+def lines_of(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and the rows of a case's CSV."""
+    header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))) or [[]]
+    if not header:
+        raise CaseError(f"{path.relative_to(ROOT)}: its first line is empty; it names the columns")
+    return header, rows
 
 
 def run_file(connection: psycopg.Connection, name: str) -> None:
@@ -66,7 +91,7 @@ def restart_numbers(connection: psycopg.Connection) -> None:
 def load(connection: psycopg.Connection, path: Path) -> None:
     """Fill a table from a case's CSV; for audit.sources, change the rows that are there."""
     table = sql.Identifier(*path.stem.split("."))
-    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+    header, rows = lines_of(path)
     if path.stem == "audit.sources":
         for row in rows:
             for column, value in zip(header[1:], row[1:], strict=True):
@@ -110,14 +135,16 @@ def arrange(connection: psycopg.Connection, case: Path) -> None:
     target = case.parent.name
     as_of = (case / "as_of.txt").read_text(encoding="utf-8").strip() if (case / "as_of.txt").exists() else "2026-01-31"
     restart_numbers(connection)
-    connection.execute("INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('case', %s, '')", [as_of])
+    with file_of_a_case(case / "as_of.txt"):
+        connection.execute("INSERT INTO audit.runs (dag_run_id, as_of, fingerprint) VALUES ('case', %s, '')", [as_of])
     connection.execute("SELECT audit.enter_run('case')")
     inputs = [path for path in sorted(case.glob("*.csv")) if not path.name.startswith("expect.")]
     inputs.sort(key=lambda path: path.stem != "audit.runs")  # the others refer to it
     if not inputs:
-        raise ValueError(f"{case}: a case without input shows nothing")
+        raise CaseError(f"{case.relative_to(ROOT)}: a case without input shows nothing")
     for path in inputs:
-        load(connection, path)
+        with file_of_a_case(path):
+            load(connection, path)
         if path.stem.startswith("raw.") and not (case / "audit.loads.csv").exists():
             source = path.stem.removeprefix("raw.")
             connection.execute(
@@ -148,11 +175,13 @@ def outcomes(
 ) -> Iterator[tuple[str, list[str], list[list[str]], list[list[str]]]]:
     """Give, for each file of what a case expects, its table, the columns, the rows it expects and those there are."""
     for path in sorted(case.glob("expect*.csv")):
-        header, *expected = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        header, expected = lines_of(path)
         held = table = path.stem.removeprefix("expect").removeprefix(".") or case.parent.name
         where: sql.Composable = sql.SQL("")
         if "__" in table:
             held, where = "audit.check_results", sql.SQL(" WHERE claim = {}").format(sql.Literal(table))
         columns = sql.SQL(", ").join(map(sql.Identifier, header))
         statement = sql.SQL("SELECT {} FROM {}{}").format(columns, sql.Identifier(*held.split(".")), where)
-        yield table, header, sorted(expected), query(connection, statement)
+        with file_of_a_case(path):
+            got = query(connection, statement)
+        yield table, header, sorted(expected), got

@@ -12,7 +12,8 @@ import cases
 import diff
 import migrate
 import psycopg
-import server
+
+FUNCTIONS = cases.ROOT / "sql" / "definitions" / "functions"
 
 
 def chosen(file: str, name: str) -> Path:
@@ -21,8 +22,12 @@ def chosen(file: str, name: str) -> Path:
     stem = path.stem if "." in path.stem else f"{path.parent.name}.{path.stem}"
     known = sorted(found.parent for found in (cases.CASES / stem).glob("*/expect.csv"))
     # Another folder's file of that name would not be the one that runs.
-    if not file or not path.is_file() or not path.is_relative_to(server.ROOT / "sql") or not known:
-        raise SystemExit(f"make try: FILE={file} is no SQL file with cases: as in FILE=sql/staging/orders.sql")
+    if not file or not path.is_file() or not path.is_relative_to(cases.ROOT / "sql"):
+        raise SystemExit(f"make try: FILE={file} is no SQL file of this folder: as in FILE=sql/staging/orders.sql")
+    if not known and path.is_relative_to(FUNCTIONS):
+        raise SystemExit(f"make try: a function has no cases of its own: name a file that calls {stem}, and its case")
+    if not known:
+        raise SystemExit(f"make try: FILE={file} has no case yet: make tests/cases/{stem}/<what it shows>/")
     for case in known:
         if case.name == name:
             return case
@@ -61,13 +66,16 @@ def main() -> int:
                 cases.arrange(inside, case)
                 inside.add_notice_handler(lambda notice: print(f"NOTICE: {notice.message_primary}"))
                 cases.act(inside, case)
+                for table, header, expected, got in cases.outcomes(inside, case):
+                    is_as_expected &= expected == got
+                    print(f"{table}: {'as expected' if expected == got else 'not as expected'}")
+                    print(side_by_side(header, expected, got), end="\n\n")
+            except cases.CaseError as error:
+                print(error)
+                return 1
             except psycopg.Error as error:
                 print(f"{os.environ['FILE']}: {error}")
                 return 1
-            for table, header, expected, got in cases.outcomes(inside, case):
-                is_as_expected &= expected == got
-                print(f"{table}: {'as expected' if expected == got else 'not as expected'}")
-                print(side_by_side(header, expected, got), end="\n\n")
             inside.rollback()
     return 0 if is_as_expected else 1
 

@@ -80,4 +80,31 @@ def test_what_there_is_to_choose_from_is_said(run, tmp_path: Path) -> None:
     for file in ("", "sql/staging/none.sql", str(elsewhere)):
         code, _, err = run(FILE=file, CASE=CASE)
         assert code == 1
-        assert err == f"make try: FILE={file} is no SQL file with cases: as in FILE=sql/staging/orders.sql\n"
+        assert err == f"make try: FILE={file} is no SQL file of this folder: as in FILE=sql/staging/orders.sql\n"
+    for file, said in (
+        ("sql/staging/payments.sql", "has no case yet: make tests/cases/staging.payments/<what it shows>/"),
+        (
+            "sql/definitions/functions/core.a_paid_order.sql",
+            "a function has no cases of its own: name a file that calls core.a_paid_order, and its case",
+        ),
+    ):
+        code, _, err = run(FILE=file, CASE=CASE)
+        assert code == 1
+        assert err.endswith(f"{said}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("expect.csv", "line_no,prise\n2,1.00\n", 'column "prise" does not exist'),
+        ("expect.csv", "", "its first line is empty; it names the columns"),
+        ("core.customers.csv", "customer_id\n1,2\n", "extra data after last expected column"),
+        ("as_of.txt", "2026-02-30", 'date/time field value out of range: "2026-02-30"'),
+    ],
+)
+def test_a_slip_in_a_case_names_the_cases_file(name: str, text: str, said: str, project: Path, run) -> None:
+    (project / "tests/cases/staging.orders" / CASE / name).write_text(text)
+    code, out, err = run(FILE=FILE, CASE=CASE)
+    assert (code, err) == (1, "")
+    assert f"tests/cases/staging.orders/{CASE}/{name}: {said}\n" in out
+    assert "unnamed portal" not in out
