@@ -5,8 +5,9 @@ WITH judged AS (
         (
             coalesce(scores.p_alive, 0) BETWEEN 0 AND 1
             AND coalesce(scores.expected_orders, 0) BETWEEN 0 AND 366
-            AND coalesce(scores.expected_order_value, 0) >= 0
-            AND coalesce(scores.expected_value, 0) >= 0
+            -- NaN is above every number, Infinity too.
+            AND coalesce(scores.expected_order_value, 0) BETWEEN 0 AND 'Infinity'
+            AND coalesce(scores.expected_value, 0) BETWEEN 0 AND 'Infinity'
         ) IS NOT true AS is_bad
     FROM forecast.scores
 )
