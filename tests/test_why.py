@@ -158,6 +158,36 @@ def test_a_customer_whose_line_was_refused_is_told_so(told: str, tmp_path: Path)
     assert not [word for word in ("Ann", "Uwase", "example.com", "soon") if word in told_of_7]
 
 
+def test_of_many_rejects_only_those_with_the_number_are_looked_into(told: str, cluster) -> None:
+    execute(
+        told,
+        r"""INSERT INTO audit.rejected_rows (
+            source, file, line_no, reason, fields, line, header, first_run_no, last_run_no
+        )
+        SELECT
+            'order_data', 'order_data.csv', 100 + number, 'price missing: an order needs a price',
+            CASE WHEN number % 2 = 0 THEN jsonb_build_object('order_id', name, 'customer_id', known.text) END,
+            CASE WHEN number % 2 = 1 THEN name || ',' || known.text END,
+            CASE WHEN number % 2 = 1 THEN ARRAY['order_id', 'customer_id'] END, 1, 1
+        FROM (
+            SELECT
+                number,
+                translate(number::text, '0123456789', 'acdfghijkl') AS name,
+                CASE number WHEN 1 THEN '5' WHEN 2 THEN '005' WHEN 3 THEN '5e0' WHEN 4 THEN '0x5' ELSE '6' END AS text
+            FROM generate_series(1, 2000) AS rows (number)
+        ) AS known""",
+    )
+    assert [said.partition(",")[0] for said in why(told, 5)["rejected"]] == [
+        f"order_data.csv line {line}" for line in (101, 102, 103, 104)
+    ]
+    name = psycopg.conninfo.conninfo_to_dict(told)["dbname"]
+    with psycopg.connect(database_url(cluster, name, admin=True)) as connection:
+        connection.execute("SET LOCAL track_functions = 'all'")
+        connection.execute("SELECT FROM marts.why(5)")
+        calls = "SELECT sum(calls) FROM pg_stat_xact_user_functions WHERE funcname = 'number_of'"
+        assert connection.execute(calls).fetchone()[0] < 50
+
+
 def test_an_analyst_may_ask_and_nobody_else_may(told: str, cluster) -> None:
     with psycopg.connect(
         database_url(cluster, psycopg.conninfo.conninfo_to_dict(told)["dbname"], admin=True)

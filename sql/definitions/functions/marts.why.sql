@@ -95,17 +95,27 @@ AS $$
                 rejected_rows.reason, rejected_rows.last_run_no
             ) AS said
         FROM audit.rejected_rows
+        CROSS JOIN LATERAL regexp_replace(
+            coalesce(rejected_rows.line, rejected_rows.fields ->> 'customer_id'), '\\x[0-9a-f]{2}', '', 'g'
+        ) AS readable (text)
         WHERE
             rejected_rows.released_run_no IS NULL
             AND rejected_rows.superseded_run_no IS NULL
-            AND (
-                audit.number_of(rejected_rows.fields ->> 'customer_id') = why.customer_id
-                OR EXISTS (
+            AND CASE
+                -- Most rows have neither its digits nor a number written otherwise (3e2, 0x12): those are looked at no
+                -- further. Bytes that were no text may stand in the middle of a number.
+                WHEN
+                    strpos(regexp_replace(readable.text, '[^0-9]+', '', 'g'), why.customer_id::text) = 0
+                    AND readable.text !~* '[0-9][.]?[eobx]'
+                    THEN false
+                WHEN rejected_rows.line IS NULL
+                    THEN audit.number_of(rejected_rows.fields ->> 'customer_id') = why.customer_id
+                ELSE EXISTS (
                     SELECT
                     FROM audit.customers_named(rejected_rows.line, rejected_rows.source, rejected_rows.header) AS named
                     WHERE named.customer_id = why.customer_id
                 )
-            )
+            END
     ),
 
     -- Before a certain migration nobody has noted the files of a run.
