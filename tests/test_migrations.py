@@ -247,6 +247,21 @@ def test_a_failing_definitions_file_is_named_and_nothing_is_applied(
     assert fetch(url, "SELECT to_regprocedure('audit.aaa()') IS NULL") == [(True,)]
 
 
+def test_a_view_that_loses_a_column_is_named_and_what_to_do(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    changed = use(tmp_path, monkeypatch)
+    migrate.migrate(url)
+    (changed / "definitions" / "views" / "audit.standbys.sql").write_text(
+        "CREATE OR REPLACE VIEW audit.standbys AS SELECT 1 AS answer;"
+    )
+    with pytest.raises(SystemExit) as failed:
+        migrate.migrate(url)
+    assert str(failed.value).startswith("make migrate: sql/definitions/views/audit.standbys.sql: cannot ")
+    assert str(failed.value).endswith("is dropped by a migration first")
+
+
 def test_a_failing_migration_is_named_and_leaves_nothing_behind(
     new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
