@@ -132,6 +132,12 @@ def is_distributed(connection: psycopg.Connection, wanted: bool) -> bool:
 
 def check_migrations(connection: psycopg.Connection) -> None:
     """Raise SystemExit if a migration was edited after it was applied: it would not be applied again."""
+    noted = connection.execute(
+        "SELECT FROM pg_catalog.pg_attribute"
+        " WHERE attrelid = to_regclass('audit.deployments') AND attname = 'migrations'"
+    )
+    if not noted.fetchall():
+        return
     last = connection.execute(
         "SELECT deployments.migrations FROM audit.deployments ORDER BY deployments.deployed_at DESC LIMIT 1"
     ).fetchone()
@@ -213,10 +219,11 @@ def migrate(url: str, admin_url: str | None = None) -> None:
         known = {name: value for name, value in conninfo_to_dict(url).items() if not name.startswith("keepalives")}
         own, is_encrypted = in_full(make_conninfo(**(known | found))), connection.pgconn.ssl_in_use
         distributed = is_distributed(connection, os.environ.get("DISTRIBUTED") == "yes")
+        # Before a new one is applied on top of it.
+        check_migrations(connection)
         apply_migrations(own, is_encrypted)
         if distributed:
             apply_migrations(own, is_encrypted, distributed=True)
-        check_migrations(connection)
         apply_definitions(connection, distributed)
 
 

@@ -293,6 +293,9 @@ def test_a_migration_that_was_edited_after_it_ran_is_refused(
     migrate.migrate(url)
     with (changed / "migrations" / MIGRATIONS[-1].name).open("a") as file:
         file.write("-- one more comment\n")
+    (changed / "migrations" / "9999_on_top.sql").write_text(
+        "-- migrate:up\nCREATE TABLE audit.on_top (answer integer);\n-- migrate:down\n"
+    )
     before = contents(url)
     with pytest.raises(SystemExit) as refused:
         migrate.migrate(url)
