@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from html import unescape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,9 +20,19 @@ import psycopg
 import pytest
 import server
 from conftest import ROOT, database_url
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from pipeline import begin, run_pipeline
 from receivers import listening
-from support import distributed, execute, fetch, free_port, warehouse_of
+from support import (
+    AIRFLOW,
+    airflow_settings,
+    distributed,
+    execute,
+    fetch,
+    free_port,
+    new_airflow_home,
+    warehouse_of,
+)
 
 MONITORING = ROOT / "deploy" / "monitoring"
 AS_OF = "2026-01-31"
@@ -302,3 +314,40 @@ def test_a_killed_server_wakes_somebody(programs: dict[str, Program], tmp_path: 
         (killed.data / "postmaster.pid").unlink(missing_ok=True)
         killed.remove()
         shutil.rmtree(place)
+
+
+# What Airflow tells of itself
+
+
+def test_airflows_own_metrics_go_out_by_opentelemetry(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """By the two settings of docs/deployment.md a scheduler tells that it lives, to whoever takes OTLP."""
+    names = set()
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told = ExportMetricsServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+            for resource in told.resource_metrics:
+                names.update(metric.name for scope in resource.scope_metrics for metric in scope.metrics)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    documented = (ROOT / "docs" / "deployment.md").read_text()
+    settings = dict(re.findall(r"^(AIRFLOW__METRICS__\w+|OTEL_\w+)=(.*)$", documented, re.MULTILINE))
+    assert len(settings) == 2
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{collector.server_port}"
+        settings = {name: value.replace("http://collector:4318", address) for name, value in settings.items()}
+        done = subprocess.run(
+            [AIRFLOW, "scheduler", "--num-runs", "2"],
+            env=airflow_settings(new_airflow_home(tmp_path_factory), "") | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        collector.shutdown()
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {"airflow.scheduler.scheduler_loop_duration", "airflow.executor.open_slots.localexecutor"} <= names
