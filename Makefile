@@ -101,25 +101,25 @@ $(VENV)/bin/uv: requirements/uv.txt
 	@touch $@
 
 $(RUN): requirements/run.txt $(VENV)/bin/uv
-	@echo 'Installing what a run needs into $(VENV) …'
+	@echo 'Installing what a run needs into $(VENV) …' >&2
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements/run.txt
 	@cp $< $@
 
 $(DEV): requirements/dev.txt requirements/fixtures.txt $(RUN)
-	@echo 'Installing what the tests need into $(VENV) …'
+	@echo 'Installing what the tests need into $(VENV) …' >&2
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements/dev.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --no-deps --requirement requirements/fixtures.txt
 	@cp $< $@
 
 # --no-deps: each lock is whole, but for most of what Google's provider asks for (requirements/gcs.excludes).
 $(addprefix $(VENV)/,s3.txt azure.txt gcs.txt openlineage.txt report.txt): $(VENV)/%.txt: requirements/%.txt $(RUN)
-	@echo 'Installing what is needed for $* into $(VENV) …'
+	@echo 'Installing what is needed for $* into $(VENV) …' >&2
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --require-hashes --requirement $<
 	@cp $< $@
 
 # A laptop has none of these providers, and so has the environment that everything else is tested in.
 $(STORES): requirements/stores.txt requirements/s3.txt requirements/azure.txt requirements/gcs.txt requirements/openlineage.txt requirements/report.txt requirements/azurite/package-lock.json $(RUN)
-	@echo 'Installing object stores, and what reads from them, into $(VENV)/stores …'
+	@echo 'Installing object stores, and what reads from them, into $(VENV)/stores …' >&2
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/stores
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/stores/bin/python --no-deps --require-hashes $(addprefix --requirement requirements/,run.txt s3.txt azure.txt gcs.txt openlineage.txt report.txt stores.txt)
 	@mkdir -p $(VENV)/stores/azurite && cp requirements/azurite/*.json $(VENV)/stores/azurite
@@ -128,21 +128,21 @@ $(STORES): requirements/stores.txt requirements/s3.txt requirements/azure.txt re
 
 # dbt and Airflow pin different things: the benchmarks' peers live in an environment of their own.
 $(BENCH): requirements/bench.txt $(VENV)/bin/uv
-	@echo 'Installing what the benchmarks compare with into $(VENV)/bench …'
+	@echo 'Installing what the benchmarks compare with into $(VENV)/bench …' >&2
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/bench
 	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bench/bin/python --require-hashes --requirement requirements/bench.txt
 	@cp $< $@
 
 # What the forecast is compared with pins its own pandas and numpy.
 $(ORACLE): requirements/oracle.txt $(VENV)/bin/uv
-	@echo 'Installing what the forecast is compared with into $(VENV)/oracle …'
+	@echo 'Installing what the forecast is compared with into $(VENV)/oracle …' >&2
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/oracle
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/oracle/bin/python --require-hashes --requirement requirements/oracle.txt
 	@cp $< $@
 
 # Sphinx and Airflow pin different things; npm brings what is written in JavaScript.
 $(DOCS): requirements/docs.txt requirements/docs/package-lock.json $(VENV)/bin/uv
-	@echo 'Installing what the documentation is built with into $(VENV)/docs …'
+	@echo 'Installing what the documentation is built with into $(VENV)/docs …' >&2
 	@$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/docs
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/docs/bin/python --require-hashes --requirement requirements/docs.txt
 	@cp requirements/docs/*.json $(VENV)/docs

@@ -75,6 +75,20 @@ def test_every_target_is_listed_and_phony() -> None:
     assert phony == set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
 
 
+def test_what_is_printed_holds_no_word_of_an_installation(tmp_path: Path) -> None:
+    """`make -s diff > diff.md` is the first command of a new checkout in CI, and the file is read by people."""
+    for program, lines in {"uv": "exit 0", "python": "echo the report"}.items():
+        path = tmp_path / "bin" / program
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{lines}\n")
+        path.chmod(0o755)
+    code, out, err = make("-s", f"VENV={tmp_path}", "diff")
+    assert (code, out) == (0, "the report\n")
+    assert err == f"Installing what a run needs into {tmp_path} …\n"
+    installs = re.findall(r"echo 'Installing .*", (ROOT / "Makefile").read_text())
+    assert [line for line in installs if not line.endswith("' >&2")] == []
+
+
 @pytest.mark.parametrize(
     ("send", "printed"),
     [
