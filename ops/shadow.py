@@ -92,7 +92,11 @@ def main() -> None:
     asked = json.load(sys.stdin)
     url, folder = os.environ["DATABASE_URL"], asked["folder"]
     migrate.migrate(url)
-    begin(url, folder, asked["as_of"]) if asked["begin"] else go_on(url)
+    try:
+        begin(url, folder, asked["as_of"]) if asked["begin"] else go_on(url)
+    except psycopg.errors.RaiseException as error:
+        # It says what to do: why it could not begin is the delivery, or the day.
+        raise SystemExit(". ".join(filter(None, [error.diag.message_primary, error.diag.message_hint]))) from None
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT diff.look_back('', 0, 0)")
         for task in pipeline.tasks():
