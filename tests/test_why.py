@@ -50,6 +50,9 @@ def told(warehouse: str, tmp_path: Path) -> str:
 
 
 def test_what_counts_and_what_does_not_is_told_with_the_reason(told: str) -> None:
+    # It is read from above: what the number is, what it is made of, what it is not, and since when.
+    topics = "ltv, window, lifespan, customer, counts, does not count, waits, rejected, run, changed"
+    assert ", ".join(why(told, 1)) == topics
     assert why(told, 1) == {
         "ltv": [f"100.00 as of 2026-01-31: 100.00 a paid order {TIMES} 1.0000 paid orders a year {TIMES} 1.0 years"],
         "window": [
