@@ -682,3 +682,49 @@ print([ti.state for ti in dag.test().get_task_instances()])
     assert [path.name for path in tmp_path.iterdir()] == (["index.html"] if state == "success" else [])
     if state == "skipped":
         assert "There is no Variable ltv_report: no page is written" in done.stdout + done.stderr
+
+
+# In Airflow's web page
+
+
+def test_the_page_in_airflow_is_the_file_itself_and_may_do_nothing(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # A process of its own: to import the web page's part of Airflow writes into its home.
+    script = f"""
+import sys
+sys.path.append({str(ROOT / "plugins")!r})
+from customer_report_view import application
+from fastapi.testclient import TestClient
+app = application()
+for dependency in app.routes[-1].dependant.dependencies:
+    app.dependency_overrides[dependency.call] = lambda: None
+answer = TestClient(app, raise_server_exceptions=False).get("/")
+print(answer.status_code, answer.headers.get("content-security-policy"), answer.text, sep="\\n")
+"""
+    settings = airflow_settings(new_airflow_home(tmp_path_factory), "postgresql://nowhere")
+
+    def answer() -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=settings | {"AIRFLOW_VAR_LTV_REPORT": str(tmp_path / "report")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout.splitlines()[-3:]
+
+    (tmp_path / "report").mkdir()
+    (tmp_path / "elsewhere").write_text("a secret")
+    index = tmp_path / "report" / "index.html"
+    index.write_text("the page")
+    status, policy, text = answer()
+    assert (status, text) == ("200", "the page")
+    # What default-src does not stand in for.
+    assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(policy.split("; "))
+    index.unlink()
+    index.symlink_to(tmp_path / "elsewhere")
+    status, policy, text = answer()
+    assert (status, policy) == ("404", "None")
+    assert "is a link, which is not followed" in text
