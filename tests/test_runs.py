@@ -873,6 +873,9 @@ def in_run(shared_warehouse: str) -> Iterator[psycopg.Connection]:
         connection.rollback()
 
 
+NO_COUNTS = [Decimal(text) for text in ("NaN", "Infinity", "-Infinity")]
+
+
 @pytest.mark.parametrize(
     ("bad_rows", "checked_rows", "fail_over", "warn_over", "expected"),
     [
@@ -896,6 +899,13 @@ def in_run(shared_warehouse: str) -> Iterator[psycopg.Connection]:
         (0, 10, None, None, "failed"),
         (0, 0, 1, None, "failed"),
         (1, 0, 1, None, "failed"),
+        (0, -10, 1, None, "failed"),
+        (5, -10, 1, None, "failed"),
+        *[(bad, 10, 1, None, "failed") for bad in NO_COUNTS],
+        *[(0, checked, 1, None, "failed") for checked in NO_COUNTS],
+        *[(5, checked, 1, None, "failed") for checked in NO_COUNTS],
+        # A limit that is none allows nothing.
+        *[(bad, 10, Decimal("NaN"), None, "failed") for bad in (0, 5, *NO_COUNTS)],
     ],
 )
 def test_verdict(

@@ -31,10 +31,17 @@ BEGIN
             AND split_part(split_part(claim, '.', 2), '__', 1) IN (sources.source, sources.entity)
         LIMIT 1;
     END IF;
-    -- Written so that a NULL fails: a claim that could not be measured has not been kept.
+    -- Written so that a NULL fails, and what is no count of rows: a claim that could not be measured has not been kept.
     IF same_as_run_no IS NOT NULL THEN
         verdict := 'passed';
-    ELSIF share <= fail_over AND bad_rows >= 0 THEN
+    ELSIF
+        share <= fail_over
+        AND fail_over <> 'NaN'
+        AND bad_rows >= 0
+        AND bad_rows < 'Infinity'
+        AND checked_rows > 0
+        AND checked_rows < 'Infinity'
+    THEN
         verdict := CASE WHEN share > warn_over THEN 'warned' ELSE 'passed' END;
     ELSE
         verdict := 'failed';
