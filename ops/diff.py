@@ -9,6 +9,7 @@ much of marts.customer_ltv may differ: the exit code is 1 where more does. ADMIN
 databases, for a server where that of DATABASE_URL may not.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -93,6 +94,43 @@ def warehouse() -> tuple[str, str]:
         except psycopg.OperationalError:
             migrate.make_roles(admin_url, url)
     return url, admin_url or url
+
+
+def locked(folder: Path) -> int | None:
+    """Return the open file by which we hold the lock of a folder of ours; None where it is gone or somebody has it."""
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        if os.fstat(opened).st_uid == os.getuid():
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if folder.exists():
+                return opened
+    except BlockingIOError:
+        pass
+    os.close(opened)
+    return None
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give a folder that is deleted when the block ends.
+
+    So are those that killed ones have left behind: the lock of a folder says that somebody is still at work with it.
+    """
+    for left in Path(tempfile.gettempdir()).glob("ltv-diff-*"):
+        if (opened := locked(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(opened)
+    # Another one may have taken it for left behind before it was locked.
+    while (opened := locked(folder := Path(tempfile.mkdtemp(prefix="ltv-diff-")))) is None:
+        continue
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(opened)
 
 
 @contextmanager
@@ -277,8 +315,8 @@ def main() -> int:
     # Whoever ends this, with Ctrl-C or otherwise: what it has made is dropped.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _: sys.exit(128 + got))
-    with tempfile.TemporaryDirectory(prefix="ltv-diff-") as temporary:
-        base, home = Path(temporary) / "base", Path(temporary) / "airflow"
+    with temporary_folder() as temporary:
+        base, home = temporary / "base", temporary / "airflow"
         base.mkdir()
         check_out(commit, base)
         edit = Edit(base, ROOT)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 from affected import Edit
 from conftest import ROOT, database_url
-from diff import databases, make
+from diff import databases, make, temporary_folder
 from support import command_lines, execute, fetch, rows_of, warehouse_of
 
 AS_OF = "2026-01-31"
@@ -263,18 +264,35 @@ def test_who_interrupts_it_leaves_nothing_behind(project: Path, live: str, start
     assert shadows(cluster) == []
 
 
-def test_what_a_killed_one_has_left_the_next_one_drops(project: Path, live: str, start, diff, cluster) -> None:
+def test_what_a_killed_one_has_left_the_next_one_drops(
+    project: Path, live: str, start, diff, cluster, tmp_path: Path
+) -> None:
     edit(project, RULE, FINE, STRICT)
-    process = start(project, live)
+    place = tmp_path / "temporary"
+    place.mkdir()
+    process = start(project, live, TMPDIR=str(place))
     wait_for_shadows(cluster, process)
     process.kill()
     process.communicate()
     left = shadows(cluster)
     assert left
+    (folder,) = place.glob("ltv-diff-*")
+    assert (folder / "base" / "sql").is_dir()
     with psycopg.connect(database_url(cluster, "postgres", admin=True)) as connection:
         # Its server process notices that it is gone, and gives back its lock.
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [left[0].split("_")[2]])
-    assert diff(project, live)[0] == 0
+    assert diff(project, live, TMPDIR=str(place))[0] == 0
+    assert list(place.iterdir()) == []
+
+
+def test_the_folder_of_one_at_work_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "ltv-diff-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "ltv-diff-left" / "base").mkdir(parents=True)
+    with temporary_folder() as first, temporary_folder() as second:
+        assert set(tmp_path.iterdir()) == {first, second, tmp_path / "elsewhere", tmp_path / "ltv-diff-link"}
+    assert set(tmp_path.iterdir()) == {tmp_path / "elsewhere", tmp_path / "ltv-diff-link"}
 
 
 def test_one_beside_it_drops_nothing_of_it_wherever_it_is_connected(live: str, cluster) -> None:
