@@ -26,7 +26,7 @@ HEADERS = {
 
 def whole(path: str) -> bytes:
     """Return a local file; raise OSError where it is a link: whoever may write beside the page shows no other file."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         return file.read()
 
 
@@ -56,7 +56,7 @@ def application() -> Any:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            raise HTTPException(404, "index.html is a link, which is not followed: run the DAG customer_report") from None
+            raise HTTPException(404, "index.html is a link, which is not followed: run customer_report") from None
         return Response(text, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     return app

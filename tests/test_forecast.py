@@ -276,6 +276,29 @@ def test_too_few_repeat_customers_are_refused_and_the_forecast_goes(warehouse: s
     ) == [(499, 0, 0, 0)]
 
 
+def test_a_shop_of_a_few_days_is_refused(warehouse: str) -> None:
+    young = [(1, (n % 5 + 1) / 7, (n % 5 + 1) / 7, 20.0 + n % 9) for n in range(2000)]
+    model = fit(warehouse, young)
+    assert model["verdict"] == "refused: the first purchase of all was 5 days ago, 28 are needed"
+    assert [model[name] for name in ("r", "log_likelihood", "p", "iterations")] == [None] * 4
+    assert fit(warehouse, [*young, (1, 1.0, 4.0, 20.0)], "1997-10-23")["verdict"].startswith("fitted")
+
+
+def test_scores_of_a_model_gone_astray_are_refused_by_the_check_and_no_error(warehouse: str) -> None:
+    """The best fit to two purchases in no time: nine thousand million more in a year; and means without end."""
+    with psycopg.connect(warehouse) as connection:
+        enter_summary(connection, [(2, 0.0, 0.0, 20.0), (0, 0.0, 0.0, 0.0)])
+        connection.execute(
+            """INSERT INTO forecast.clv_model
+            (as_of, verdict, customers, repeat_customers, r, alpha, a, b, log_likelihood,
+            p, q, gamma, value_log_likelihood, seconds)
+            VALUES ('1997-09-30', 'fitted', 2, 1, 1096, 6.144e-6, 0.00091, 1096, 0, 1096, 1 + 1e-15, 1e16, 0, 0)"""
+        )
+        for name in ("cohorts", "expectations", "scores"):
+            run_file(connection, name)
+        assert run_file(connection, "scores__within_bounds").fetchone() == (False,)
+
+
 @pytest.mark.parametrize(
     "rows",
     [
@@ -284,8 +307,9 @@ def test_too_few_repeat_customers_are_refused_and_the_forecast_goes(warehouse: s
         [(1, 0.142857, 1500.0, 20.0)] * 150 + [(0, 0.0, 1500.0, 0.0)] * 50,
         [(10000, 1560.0, 1560.1, 1e15)] * 100 + [(9999, 1.0, 1560.0, 0.01)] * 100,
         [(n % 5 + 1, 5.0 + n % 7, 20.0, 3e11 + n) for n in range(300)],
+        [(2, 0.0, 0.0, 20.0 + n % 9) for n in range(200)],
     ],
-    ids=["alike", "gone", "busy", "huge"],
+    ids=["alike", "gone", "busy", "huge", "today"],
 )
 def test_odd_customers_end_in_a_fit_or_a_refusal_and_never_in_an_error(warehouse: str, rows: list[tuple]) -> None:
     model = fit(warehouse, rows)
@@ -364,9 +388,9 @@ def test_expected_orders_are_exact_where_doubles_are_hard_pressed(warehouse: str
 
 
 def worst_interpolation(connection: psycopg.Connection) -> float:
-    """How far what is expected is from what it is computed to be, at most."""
+    """How far what is expected is from what it is computed to be, at most, as a share of that."""
     (worst,) = connection.execute(
-        """SELECT max(abs(orders - forecast.expected_orders(r, alpha, a, b, frequency, t, weeks_a_year)))
+        """SELECT max(abs(orders / forecast.expected_orders(r, alpha, a, b, frequency, t, weeks_a_year) - 1))
         FROM forecast.expectations CROSS JOIN forecast.assumptions"""
     ).fetchone()
     return worst
@@ -375,8 +399,27 @@ def worst_interpolation(connection: psycopg.Connection) -> float:
 def test_between_its_points_what_is_expected_is_exact(cdnow: SimpleNamespace) -> None:
     with psycopg.connect(cdnow.url) as connection:
         assert worst_interpolation(connection) < 1e-10
-        # Customers who buy twice a week, all but never leave, have just come, or are nearly 1 in the third parameter.
-        for fitted in ((20, 20, 0.1, 5), (50, 20, 0.01, 5), (0.001, 0.05, 0.3, 0.4), (0.243, 4.4, 1 + 1e-9, 2.4)):
+        # Customers who have just come, after whom what is expected bends most; and who buys every other day.
+        connection.execute(
+            """INSERT INTO forecast.cohorts (share, frequency, t, customers)
+            SELECT 100, frequency, (2 * frequency + days) / 7.0, 1
+            FROM unnest(ARRAY[0, 1, 5, 30, 150]) AS bought (frequency)
+            CROSS JOIN unnest(ARRAY[0, 1, 30, 300]) AS since (days)"""
+        )
+        # Customers who buy twice a week, all but never leave, have just come, or are nearly 1 in the third parameter;
+        # who are much alike, and may leave at once.
+        for fitted in (
+            (20, 20, 0.1, 5),
+            (50, 20, 0.01, 5),
+            (0.001, 0.05, 0.3, 0.4),
+            (0.243, 4.4, 1 + 1e-9, 2.4),
+            (5, 0.8, 3, 0.01),
+            (100, 14.5, 0.8, 2.4),
+            (300, 45, 1096, 1096),
+            (1096, 157, 1096, 0.001),
+            (1096, 157, 3, 2.4),
+            (1096, 10000, 0.8, 0.01),
+        ):
             connection.execute(
                 """INSERT INTO forecast.clv_model
                 (as_of, verdict, customers, repeat_customers, r, alpha, a, b, log_likelihood, seconds)
@@ -384,7 +427,7 @@ def test_between_its_points_what_is_expected_is_exact(cdnow: SimpleNamespace) ->
                 fitted,
             )
             run_file(connection, "expectations")
-            assert worst_interpolation(connection) < 1e-7, fitted
+            assert worst_interpolation(connection) < 1e-9, fitted
         connection.rollback()
 
 

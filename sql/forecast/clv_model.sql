@@ -27,6 +27,7 @@ WITH bought AS (
         max(customer_rfm.as_of) AS as_of,
         count(*) AS customers,
         count(*) FILTER (WHERE customer_rfm.frequency > 0) AS repeat_customers,
+        round(max(customer_rfm.t) * 7) AS days_known,
         ln(avg(customer_rfm.t) + 1) AS log_weeks,
         ln(avg(customer_rfm.monetary_value) FILTER (WHERE customer_rfm.frequency > 0)) AS log_value,
         corr(customer_rfm.frequency, customer_rfm.monetary_value::double precision) FILTER (
@@ -43,8 +44,12 @@ due AS (
         bought.log_weeks,
         bought.log_value,
         bought.frequency_value_correlation,
+        bought.days_known,
         bought.repeat_customers < assumptions.min_repeat_customers AS are_too_few,
-        assumptions.min_repeat_customers
+        assumptions.min_repeat_customers,
+        -- In a few days nobody has fallen silent, and any rate fits.
+        bought.days_known < assumptions.min_days_known AS are_too_young,
+        assumptions.min_days_known
     FROM bought
     CROSS JOIN forecast.assumptions
     WHERE
@@ -75,6 +80,9 @@ fitted AS (
         due.repeat_customers,
         due.are_too_few,
         due.min_repeat_customers,
+        due.are_too_young,
+        due.days_known,
+        due.min_days_known,
         due.frequency_value_correlation,
         purchases.top AS purchases,
         purchases.height * due.customers AS log_likelihood,
@@ -95,7 +103,7 @@ fitted AS (
             -- Out there all customers are alike: it fits no better, and neighbours' gamma functions do not differ.
             ARRAY[7, 12, 7, 7]
         ) AS purchases
-        ON NOT due.are_too_few
+        ON NOT (due.are_too_few OR due.are_too_young)
     LEFT JOIN
         LATERAL
         forecast.climb(
@@ -117,6 +125,11 @@ SELECT
             THEN format(
                 'refused: %s customers have bought on two days or more, %s are needed',
                 fitted.repeat_customers, fitted.min_repeat_customers
+            )
+        WHEN fitted.are_too_young
+            THEN format(
+                'refused: the first purchase of all was %s days ago, %s are needed',
+                fitted.days_known, fitted.min_days_known
             )
         WHEN NOT fitted.is_found THEN 'refused: the search has found no best fit'
         WHEN NOT fitted.has_values

@@ -50,14 +50,19 @@ cohorts AS (
     WHERE cohorts.share = 100
 ),
 
--- For a frequency, what is expected hangs on ln(1 + weeks / (alpha + t)) alone, and smoothly: it is computed at 20
--- points from 0 to where that is greatest (Chebyshev's); between them it is on the curve through them, to ten digits.
+-- For a frequency, what is expected hangs on ln(1 + weeks / (alpha + t)) alone, and smoothly: it is computed at some
+-- points from 0 to where that is greatest (Chebyshev's); between them it is on the curve through them, to nine digits.
+-- The more alike customers are (r), the more sudden it bends.
 points AS (
     SELECT
         point.number,
-        cos(pi() * (point.number - 0.5) / 20) AS place,
-        (-1) ^ point.number * sin(pi() * (point.number - 0.5) / 20) AS weight
-    FROM generate_series(1, 20) AS point (number)
+        cos(pi() * (point.number - 0.5) / counted.points) AS place,
+        (-1) ^ point.number * sin(pi() * (point.number - 0.5) / counted.points) AS weight
+    FROM (
+        SELECT CASE WHEN model.r < 5 THEN 32 ELSE 96 END AS points
+        FROM model
+    ) AS counted
+    CROSS JOIN generate_series(1, counted.points) AS point (number)
 ),
 
 reach AS (

@@ -1,7 +1,7 @@
 -- forecast.scores: the candidate: what each customer is expected to buy in the 12 months after the published day.
 -- Grain: one row per customer_id with a paid order.
 -- Reads: forecast.customer_rfm, expectations
--- Write: rebuilt, UNLOGGED. Without a model what is forecast is NULL.
+-- Write: rebuilt, UNLOGGED. Without a model what is forecast is NULL; what no column holds is cut: the check sees it.
 
 DROP TABLE IF EXISTS forecast.scores;
 
@@ -14,11 +14,18 @@ SELECT
     scored.t,
     scored.monetary_value,
     forecast.rounded(scored.p_alive, 6)::numeric(7, 6) AS p_alive,
-    forecast.rounded(scored.p_alive * scored.orders, 6)::numeric(14, 6) AS expected_orders,
-    forecast.rounded(scored.order_value, 2)::numeric(24, 2) AS expected_order_value,
-    forecast.rounded(
-        scored.p_alive * scored.discounted_orders * scored.order_value, 2
-    )::numeric(24, 2) AS expected_value,
+    CASE
+        WHEN scored.p_alive * scored.orders > 1e7 THEN 1e7
+        ELSE forecast.rounded(scored.p_alive * scored.orders, 6)
+    END::numeric(14, 6) AS expected_orders,
+    CASE
+        WHEN scored.order_value > 1e21 THEN 1e21
+        ELSE forecast.rounded(scored.order_value, 2)
+    END::numeric(24, 2) AS expected_order_value,
+    CASE
+        WHEN scored.p_alive * scored.discounted_orders * scored.order_value > 1e21 THEN 1e21
+        ELSE forecast.rounded(scored.p_alive * scored.discounted_orders * scored.order_value, 2)
+    END::numeric(24, 2) AS expected_value,
     scored.model_no
 FROM (
     SELECT

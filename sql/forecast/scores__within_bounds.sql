@@ -5,9 +5,9 @@ WITH judged AS (
         (
             coalesce(scores.p_alive, 0) BETWEEN 0 AND 1
             AND coalesce(scores.expected_orders, 0) BETWEEN 0 AND 366
-            -- NaN is above every number, Infinity too.
-            AND coalesce(scores.expected_order_value, 0) BETWEEN 0 AND 'Infinity'
-            AND coalesce(scores.expected_value, 0) BETWEEN 0 AND 'Infinity'
+            -- From 1e21 on it has been cut; NaN is above every number.
+            AND coalesce(scores.expected_order_value, 0) BETWEEN 0 AND 999999999999999999999
+            AND coalesce(scores.expected_value, 0) BETWEEN 0 AND 999999999999999999999
         ) IS NOT true AS is_bad
     FROM forecast.scores
 )
