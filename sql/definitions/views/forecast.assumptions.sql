@@ -12,7 +12,7 @@ SELECT
     365.25::double precision / 7 AS weeks_a_year,
     4 * 7 AS risk_seen_over_days,
     10 / 100.0 AS min_fall,
-    28 AS min_days_known;
+    4 * 7 AS min_days_known;
 COMMENT ON VIEW forecast.assumptions IS 'What the forecast takes for granted: every figure that is somebody''s choice. One row.';
 COMMENT ON COLUMN forecast.assumptions.min_repeat_customers IS 'Customers who bought on two days or more, below which no model is fitted.';
 COMMENT ON COLUMN forecast.assumptions.refit_after_days IS 'Days after which the models are fitted again.';
