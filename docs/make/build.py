@@ -258,7 +258,10 @@ def main(facts: Path, site: Path) -> int:
     shutil.rmtree(site, ignore_errors=True)
     write(Site(json.loads(facts.read_text(encoding="utf-8"))), pages)
     known = ["-b", "html", "-c", str(HERE), "-d", str(pages / ".doctrees"), "-q", "-W", "--keep-going", "-j", "2"]
-    return int(build_main([*known, str(pages), str(site)]))
+    wrong = int(build_main([*known, str(pages), str(site)]))
+    # The README names its pictures in HTML, which Sphinx does not read; its chapters are in guides/.
+    shutil.copytree(ROOT / "docs" / "img", site / "guides" / "docs" / "img")
+    return wrong
 
 
 if __name__ == "__main__":
