@@ -151,8 +151,8 @@ SELECT
     model.p,
     model.q,
     model.gamma,
-    forecast.dot(computed.orders, counts.parts) AS orders,
-    forecast.dot(computed.orders, counts.discounted_parts) AS discounted_orders
+    forecast.dot_product(computed.orders, counts.parts) AS orders,
+    forecast.dot_product(computed.orders, counts.discounted_parts) AS discounted_orders
 FROM cohorts
 LEFT JOIN model ON true
 LEFT JOIN computed ON cohorts.frequency = computed.frequency
