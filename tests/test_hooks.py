@@ -25,7 +25,7 @@ BAD = {
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     ignored = shutil.ignore_patterns("__pycache__", "cases", "stand_ins")
-    for name in ("sql", "dags", "ops", "tests", "data"):
+    for name in ("sql", "dags", "docs", "ops", "plugins", "tests", "data"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for name in (".pre-commit-config.yaml", ".sqlfluff", ".squawk.toml", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
@@ -39,11 +39,12 @@ def test_a_hook_finds_what_it_is_for(project: Path, hook: str) -> None:
     path, text, said = BAD[hook]
     (project / path).write_text(text)
     subprocess.run([shutil.which("git"), "-C", project, "add", ".pre-commit-config.yaml", path], check=True)
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(
         [PRE_COMMIT, "run", hook, "--files", path],
         cwd=project,
         # No address leads anywhere: a hook that would fetch something fails.
-        env={**os.environ, "PRE_COMMIT_HOME": str(project / "home"), "https_proxy": "http://127.0.0.1:9"},
+        env={**inherited, "PRE_COMMIT_HOME": str(project / "home"), "https_proxy": "http://127.0.0.1:9"},
         capture_output=True,
         text=True,
         check=False,

@@ -38,7 +38,7 @@ def test_it_shows_each_task_and_what_was_published(warehouse: str) -> None:
     assert any(line.startswith("marts.customer_ltv__equals_candidate") and line.endswith("passed") for line in lines)
     assert "order_data.csv       3,000   2,995         3          0        2" in done.stdout
     assert "Published: marts.customer_ltv as of 2026-01-31" in done.stdout
-    assert sum(line.startswith("  make ") or "| make" in line for line in lines) == 3
+    assert sum(line.startswith("  make ") or "| make" in line for line in lines) == 4
     assert "[info" not in done.stdout
     ((highest,),) = fetch(warehouse, "SELECT max(ltv)::text FROM marts.customer_ltv")
     assert any(line.strip().startswith("223 ") and line.strip().endswith(highest) for line in lines)
