@@ -1,7 +1,6 @@
 """OpenLineage: what a whole run tells, into a file, of the tables that its tasks read and write."""
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -84,22 +83,3 @@ def test_a_check_tells_what_it_has_looked_at(tables: dict[str, tuple[set[str], s
 def test_no_person_is_told(told: str) -> None:
     assert len(told) > 10_000
     assert "@example" not in told
-
-
-def test_make_run_tells_it_too(warehouse: str, tmp_path: Path) -> None:
-    """Its Airflow is its own, and this is what may be said to it all the same."""
-    if not PROGRAMS.exists():
-        pytest.skip("OpenLineage's provider is not installed: make test, without K, brings it")
-    file = tmp_path / "events.jsonl"
-    transport = json.dumps({"type": "file", "log_file_path": str(file), "append": True})
-    done = subprocess.run(
-        [PROGRAMS / "python", ROOT / "ops" / "run.py"],
-        env=os.environ
-        | {"DATABASE_URL": warehouse, "AS_OF": "2026-01-31", "AIRFLOW__OPENLINEAGE__TRANSPORT": transport},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    told = [json.loads(line) for line in file.read_text().splitlines()]
-    assert "customer_ltv.marts.customer_ltv" in {event["job"]["name"] for event in told}

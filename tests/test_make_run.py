@@ -1,6 +1,7 @@
 """`make run` as a person runs it: what it prints, what it publishes, and its exit code."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -176,3 +177,22 @@ def test_what_cannot_run_is_said_in_a_sentence(variables: dict[str, str], said: 
     assert said in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert "S3cr" not in done.stderr + done.stdout
+
+
+def test_it_tells_openlineage_what_it_is_told_to(warehouse: str, tmp_path: Path) -> None:
+    """Its Airflow is its own, and this is what may be said to it all the same."""
+    if not PROGRAMS.exists():
+        pytest.skip("OpenLineage's provider is not installed: make test, without K, brings it")
+    file = tmp_path / "events.jsonl"
+    transport = json.dumps({"type": "file", "log_file_path": str(file), "append": True})
+    done = subprocess.run(
+        [PROGRAMS / "python", ROOT / "ops" / "run.py"],
+        env=os.environ
+        | {"DATABASE_URL": warehouse, "AS_OF": "2026-01-31", "AIRFLOW__OPENLINEAGE__TRANSPORT": transport},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    assert "customer_ltv.marts.customer_ltv" in {event["job"]["name"] for event in told}
