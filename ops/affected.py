@@ -5,17 +5,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
+import sql_files
 from sql_headers import header
 
 FILES = ("sql/*/*.sql", "sql/definitions/*/*.sql")
-# For administrators, and for DAGs of their own.
-NOT_IN_A_RUN = (
-    "sql/admin/",
-    "sql/forecast/",
-    "sql/report/",
-    "sql/definitions/grants.sql",
-    "sql/definitions/login_defaults.sql",
-)
+# Beside what is no part of a run: these say who may read, and how long a statement may take.
+CHANGES_NO_ROW = ("sql/definitions/grants.sql", "sql/definitions/login_defaults.sql")
 PROSE = re.compile(r"--[^\n]*|COMMENT ON [^;]*;")
 NAME = re.compile(r"\b(?:raw|staging|core|intermediate|marts|forecast|audit)\.\w+")
 
@@ -23,7 +18,8 @@ NAME = re.compile(r"\b(?:raw|staging|core|intermediate|marts|forecast|audit)\.\w
 def files_of(root: Path) -> dict[str, bytes]:
     """Return the files that can change a run, by their paths under the folder."""
     paths = {path.relative_to(root).as_posix(): path for pattern in FILES for path in root.glob(pattern)}
-    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(NOT_IN_A_RUN)}
+    apart = (*(f"sql/{folder}/" for folder in sql_files.NOT_IN_A_RUN), *CHANGES_NO_ROW)
+    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(apart)}
 
 
 def name_of(path: str) -> str:

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from unittest.mock import Mock
 import psycopg
 import pytest
 import server
+import sql_files
 from conftest import ROOT
 from pipeline import begin
 from sql_files import SQL
@@ -53,6 +55,29 @@ def test_files_and_tasks_are_the_same_set(dag: object, warehouse: str) -> None:
     assert sorted(dag.task_ids) == sorted(["begin", "end", *sources, *FILES])
     others = {"admin", "definitions", "distributed", "forecast", "migrations", "report"}
     assert {path.name for path in SQL.iterdir()} == others | set(LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("file", "is_part"),
+    [
+        ("admin/doctor.sql", False),
+        ("admin/diff/compare.sql", False),
+        ("forecast/scores.sql", False),
+        ("report/10_ltv_distribution.sql", False),
+        ("marts/customer_ltv.sql", True),
+        # What the forecast calls is deployed with everything else.
+        ("definitions/functions/forecast.p_alive.sql", True),
+    ],
+)
+def test_who_edits_what_is_no_part_of_a_run_holds_none_back(
+    file: str, is_part: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(SQL, tmp_path / "sql")
+    monkeypatch.setattr(sql_files, "SQL", tmp_path / "sql")
+    monkeypatch.setattr(sql_files, "ROOT", tmp_path)
+    before = sql_files.fingerprint([tmp_path / "sql"])
+    (tmp_path / "sql" / file).write_text("SELECT 1;")
+    assert (sql_files.fingerprint([tmp_path / "sql"]) != before) == is_part
 
 
 @pytest.mark.parametrize("file", FILES)

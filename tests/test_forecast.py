@@ -1,7 +1,6 @@
 """What customers will be worth: against the published fits, against lifetimes, and against the exact mathematics."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -17,7 +16,6 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 import server
-import sql_files
 from conftest import ROOT, database_url
 from pipeline import begin, run_pipeline
 from psycopg.rows import dict_row
@@ -551,18 +549,6 @@ def test_it_begins_with_the_publish_and_is_no_part_of_a_run(dag: object) -> None
     assert not any(task.task_id.startswith("forecast") for task in customer_ltv.dag.tasks)
     for known in (dag, *dag.tasks):
         assert fail_run not in (known.on_failure_callback or []), "it would fail a run that is not its own"
-
-
-def test_who_edits_the_forecast_holds_no_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(SQL, tmp_path / "sql")
-    monkeypatch.setattr(sql_files, "SQL", tmp_path / "sql")
-    monkeypatch.setattr(sql_files, "ROOT", tmp_path)
-    before = sql_files.fingerprint([tmp_path / "sql"])
-    (tmp_path / "sql" / "forecast" / "scores.sql").write_text("SELECT 1;")
-    assert sql_files.fingerprint([tmp_path / "sql"]) == before
-    # What it calls is deployed with everything else.
-    (tmp_path / "sql" / "definitions" / "functions" / "forecast.p_alive.sql").write_text("SELECT 1;")
-    assert sql_files.fingerprint([tmp_path / "sql"]) != before
 
 
 def test_what_goes_wrong_is_said_in_plain_words(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,6 @@ import psycopg
 import pytest
 import report_page
 import server
-import sql_files
 from browser import AXE, browser, watched
 from conftest import ROOT, database_url
 from object_stores import BUCKET, PROGRAMS, s3
@@ -27,7 +26,6 @@ from playwright.sync_api import Browser
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from report_page import CHARTS, ReportError, page, write
-from sql_files import SQL
 from stores import BadFileError
 from support import airflow_settings, execute, fetch, new_airflow_home, open_limits, warehouse_of
 from test_forecast import run_forecast
@@ -307,17 +305,6 @@ def test_nobody_is_named(shown: Path) -> None:
         assert len(values) > 20
         assert not values & words, column
     assert "@" not in text.replace("@media", "")
-
-
-def test_who_edits_a_chart_holds_no_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(SQL, tmp_path / "sql")
-    monkeypatch.setattr(sql_files, "SQL", tmp_path / "sql")
-    monkeypatch.setattr(sql_files, "ROOT", tmp_path)
-    before = sql_files.fingerprint([tmp_path / "sql"])
-    (tmp_path / "sql" / "report" / "10_ltv_distribution.sql").write_text("SELECT 1;")
-    assert sql_files.fingerprint([tmp_path / "sql"]) == before
-    (tmp_path / "sql" / "marts" / "customer_ltv.sql").write_text("SELECT 1;")
-    assert sql_files.fingerprint([tmp_path / "sql"]) != before
 
 
 # The views that were made for it

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import graphs
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from lineage import Column, Lineage
 from sphinx.cmd.build import build_main
 
@@ -217,8 +217,13 @@ def write(site: Site, folder: Path) -> None:
     readme = chapters((ROOT / "README.md").read_text(encoding="utf-8"))
     guides = {name: text for name, text in readme.items() if name != "index"}
     guides |= {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-    templates = Environment(  # noqa: S701 - what it makes is Markdown; `marked` keeps texts from being taken for it
-        loader=FileSystemLoader(HERE / "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        # Of HTML alone: what it makes is Markdown, and `marked` keeps texts from being taken for that.
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     templates.filters |= {"marked": lambda text: marked(text, site.known)}
     templates.filters |= {filter_.__name__: filter_ for filter_ in (sentence, code, slug, unrooted)}

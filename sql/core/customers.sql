@@ -92,6 +92,7 @@ WITH changed AS (
 -- A change of name or address changes nobody's activity.
 SELECT audit.book('core.customers', count(*), 0, 0) FROM changed;
 
+-- What is there already is passed over; core.customers__reconciles holds every good line against what core has.
 WITH added AS (
     INSERT INTO core.customers (
         customer_id, first_name, last_name, email, country, gender, date_of_birth, run_no, updated_at

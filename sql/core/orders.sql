@@ -110,6 +110,7 @@ stale AS (
 
 SELECT audit.book('core.orders', count(*), 0, sum(changed.amount_change)) FROM changed;
 
+-- What is there already is passed over; core.orders__reconciles holds every good line against what core has.
 WITH added AS (
     INSERT INTO core.orders (
         order_id, customer_id, order_date, product, price, run_no, updated_at

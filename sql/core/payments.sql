@@ -153,6 +153,7 @@ stale AS (
 
 SELECT audit.book('core.payments', count(*), 0, sum(changed.amount_change)) FROM changed;
 
+-- What is there already is passed over; core.payments__reconciles holds every good line against what core has.
 WITH added AS (
     INSERT INTO core.payments (
         payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at

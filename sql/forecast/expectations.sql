@@ -23,23 +23,13 @@ WITH model AS (
     LIMIT 1
 ),
 
--- Each quarter is discounted from its middle.
 quarters AS (
     SELECT
         quarter.number,
         quarter.number * assumptions.weeks_a_year / 4 AS weeks,
-        (1 + assumptions.yearly_discount) ^ -((quarter.number - 0.5) / 4) AS discount
+        forecast.quarter_weight(quarter.number, assumptions.yearly_discount) AS weight
     FROM forecast.assumptions
     CROSS JOIN generate_series(1, 4) AS quarter (number)
-),
-
--- What is expected up to the end of a quarter counts as in it, and no more as in the next one.
-weighted AS (
-    SELECT
-        quarters.number,
-        quarters.weeks,
-        quarters.discount - coalesce(lead(quarters.discount) OVER (ORDER BY quarters.number), 0) AS weight
-    FROM quarters
 ),
 
 cohorts AS (
@@ -94,18 +84,18 @@ computed AS MATERIALIZED (
 near AS (
     SELECT
         ages.t,
-        weighted.number AS quarter,
-        weighted.weight,
+        quarters.number AS quarter,
+        quarters.weight,
         points.number,
         -- On a point it is that point, and no division by 0.
         points.weight / coalesce(
-            nullif(ln(1 + weighted.weeks / (model.alpha + ages.t)) / reach.half - 1 - points.place, 0), 1e-300
+            nullif(ln(1 + quarters.weeks / (model.alpha + ages.t)) / reach.half - 1 - points.place, 0), 1e-300
         ) AS nearness
     FROM (
         SELECT DISTINCT cohorts.t
         FROM cohorts
     ) AS ages
-    CROSS JOIN weighted
+    CROSS JOIN quarters
     CROSS JOIN points
     CROSS JOIN reach
     CROSS JOIN model

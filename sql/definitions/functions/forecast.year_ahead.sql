@@ -1,5 +1,4 @@
 -- forecast.year_ahead: what is expected in the next 12 months of whoever still buys, and the same discounted.
--- Each quarter is discounted from its middle; what is expected up to its end counts as in it, and not in the next.
 CREATE OR REPLACE FUNCTION forecast.year_ahead(
     r double precision, alpha double precision, a double precision, b double precision,
     frequency integer, t double precision, yearly_discount double precision, weeks_a_year double precision
@@ -12,13 +11,7 @@ BEGIN ATOMIC
         ) FILTER (WHERE quarter.number = 4) AS orders,
         sum(
             forecast.expected_orders(r, alpha, a, b, frequency, t, quarter.number * weeks_a_year / 4)
-            * (
-                (1 + yearly_discount) ^ ((1 - 2 * quarter.number)::double precision / 8)
-                - CASE
-                    WHEN quarter.number = 4 THEN 0
-                    ELSE (1 + yearly_discount) ^ ((-1 - 2 * quarter.number)::double precision / 8)
-                END
-            )
+            * forecast.quarter_weight(quarter.number, yearly_discount)
         ) AS discounted_orders
     FROM generate_series(1, 4) AS quarter (number);
 END;
