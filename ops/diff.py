@@ -48,6 +48,7 @@ def run(*command: str | Path, send: str | bytes = b"", env: dict[str, str] | Non
         capture_output=True,
         env=os.environ | (env or {}),
         check=False,
+        close_fds=False,
     )
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode:
@@ -106,6 +107,8 @@ def locked(folder: Path) -> int | None:
         if os.fstat(opened).st_uid == os.getuid():
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if folder.exists():
+                # Who runs for us holds it with us, and longer where we are killed.
+                os.set_inheritable(opened, True)
                 return opened
     except BlockingIOError:
         pass

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from affected import Edit
 from conftest import ROOT, database_url
-from diff import databases, make, temporary_folder
+from diff import databases, locked, make, temporary_folder
 from support import command_lines, execute, fetch, rows_of, warehouse_of
 
 AS_OF = "2026-01-31"
@@ -241,13 +241,13 @@ def test_an_open_run_is_not_disturbed(project: Path, diff, cluster, template) ->
         assert said == f"make diff: the warehouse has had no delivery. {NAME_THEM}\n"
 
 
-def wait_for_shadows(cluster, process: subprocess.Popen) -> None:
-    """Wait until a side is at work; no password is seen in the list of processes by then."""
+def wait_for_shadows(cluster, process: subprocess.Popen, side: str = "shadow.py") -> None:
+    """Wait until a side is at work, by what its command holds; no password is seen in the list of processes by then."""
     at_work = False
     while not (shadows(cluster) and at_work):
         assert process.poll() is None, process.communicate()
         seen = "\n".join(command_lines().values())
-        at_work = "shadow.py" in seen or not seen
+        at_work = side in seen or not seen
         assert cluster.pipeline_password not in seen
         assert cluster.admin_password not in seen
         time.sleep(0.05)
@@ -271,13 +271,18 @@ def test_what_a_killed_one_has_left_the_next_one_drops(
     place = tmp_path / "temporary"
     place.mkdir()
     process = start(project, live, TMPDIR=str(place))
-    wait_for_shadows(cluster, process)
+    wait_for_shadows(cluster, process, f"{place}/ltv-diff-")
     process.kill()
     process.communicate()
     left = shadows(cluster)
     assert left
     (folder,) = place.glob("ltv-diff-*")
     assert (folder / "base" / "sql").is_dir()
+    # What ran for it works on, in that folder, until it has ended.
+    assert locked(folder) is None
+    while (opened := locked(folder)) is None:
+        time.sleep(0.05)
+    os.close(opened)
     with psycopg.connect(database_url(cluster, "postgres", admin=True)) as connection:
         # Its server process notices that it is gone, and gives back its lock.
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [left[0].split("_")[2]])
