@@ -21,15 +21,16 @@ PYTHON = harness.ROOT / ".venv" / "oracle" / "bin" / "python"
 AS_OF = "2026-01-31"
 # From the summary of each customer to the score of each: what lifetimes does in fit and predict. What comes before
 # makes the summary, what comes after checks and publishes the scores.
-COMPARED = ["cohorts", "clv_model", "expectations", "scores"]
+COMPARED = ["cohorts", "repeat_buyers", "clv_model", "expectations", "scores"]
 SUMMARY = """COPY (
         SELECT customer_id, frequency, recency, t, monetary_value::double precision
-        FROM forecast.customer_rfm ORDER BY customer_id
+        FROM forecast.buyers ORDER BY customer_id
     ) TO STDOUT (FORMAT csv, HEADER)"""
 DIFFERENT = """SELECT count(*), count(*) FILTER (
         WHERE abs(ours.p_alive - theirs.p_alive) > 1e-4
             OR abs(ours.expected_orders - theirs.expected_orders) > 1e-3
             OR abs(ours.expected_order_value - theirs.expected_order_value) > 1e-4 * theirs.expected_order_value + 0.01
+            OR abs(ours.expected_value - theirs.expected_value) > 0.01 * theirs.expected_value + 0.01
             OR ours.customer_id IS NULL OR theirs.customer_id IS NULL
     )
     FROM forecast.scores AS ours FULL JOIN theirs ON ours.customer_id = theirs.customer_id"""
@@ -83,14 +84,14 @@ def in_lifetimes(url: str, place: Path) -> dict[str, float]:
         ).fetchone()
         connection.execute(
             """CREATE TEMPORARY TABLE theirs (customer_id bigint, p_alive float8, expected_orders float8,
-            expected_order_value float8)"""
+            expected_order_value float8, expected_value float8)"""
         )
         with connection.cursor().copy("COPY theirs FROM STDIN (FORMAT csv, HEADER)") as copy:
             copy.write(scores.read_bytes())
         customers, different = connection.execute(DIFFERENT).fetchone()
     if different or not customers or any(abs(a / b - 1) > 1e-4 for a, b in zip(ours, theirs, strict=True)):
         raise SystemExit(f"lifetimes differs in {different} of {customers} customers: it has {theirs}, and not {ours}")
-    return {"lifetimes fit": said["fit"], "lifetimes predict": said["predict"]}
+    return {f"lifetimes {name}": seconds for name, seconds in said["seconds"].items()}
 
 
 def measure(made: server.Server, place: Path, customers: int, times: int) -> dict[str, float]:
@@ -102,14 +103,18 @@ def measure(made: server.Server, place: Path, customers: int, times: int) -> dic
         harness.run(url, folder, AS_OF, "first")
         for _ in range(times):
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("TRUNCATE forecast.customer_forecast, forecast.clv_model")
+                connection.execute("TRUNCATE forecast.clv_model CASCADE")
             with psycopg.connect(made.admin_url, autocommit=True) as connection:
                 connection.execute("CHECKPOINT")
             ours = forecast(url)
             theirs = in_lifetimes(url, place)
             ours = {"the whole DAG": sum(ours.values()), "fit and score": sum(ours[name] for name in COMPARED), **ours}
-            ratio = sum(theirs.values()) / ours["fit and score"]
-            for name, each in {"lifetimes / ours": ratio, **theirs, **ours}.items():
+            whole = sum(theirs.values())
+            ratios = {
+                "lifetimes / ours": whole / ours["fit and score"],
+                "the same, without its value": (whole - theirs["lifetimes value"]) / ours["fit and score"],
+            }
+            for name, each in {**ratios, **theirs, **ours}.items():
                 taken.setdefault(name, []).append(each)
     return {name: statistics.median(each) for name, each in taken.items()}
 

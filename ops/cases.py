@@ -21,7 +21,7 @@ ROOT = server.ROOT
 CASES = ROOT / "tests" / "cases"
 VIEWS = ROOT / "sql" / "definitions" / "views"
 REBUILT = ["staging/customers", "staging/orders", "staging/payments", "intermediate/customer_ltv"]
-REBUILT += [f"forecast/{table}" for table in ("customer_rfm", "cohorts", "expectations", "scores")]
+REBUILT += [f"forecast/{table}" for table in ("cohorts", "repeat_buyers", "expectations", "scores")]
 # What a column of a kept table holds where a case does not say.
 USUAL = {
     "run_no": "1",

@@ -6,7 +6,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,7 @@ from support import airflow_settings, customer, deliver, execute, fetch, new_air
 from test_cdnow import deliver_purchases, purchases
 
 FILES = sorted((SQL / "forecast").glob("*.sql"))
-FITTED = ["cohorts", "clv_model", "expectations"]
+FITTED = ["cohorts", "repeat_buyers", "clv_model", "expectations"]
 HALF = date(1997, 9, 30)
 END = date(1998, 6, 30)
 Purchases = list[tuple[int, date, Decimal]]
@@ -50,6 +50,27 @@ def run_file(connection: psycopg.Connection, name: str) -> psycopg.Cursor:
     return connection.execute((SQL / "forecast" / f"{name}.sql").read_text())
 
 
+KEPT = """SELECT customer_rfm.*, buyers.as_of, buyers.t FROM forecast.customer_rfm INNER JOIN forecast.buyers
+    USING (customer_id) ORDER BY customer_id"""
+DAYS_THAT_DIFFER = """WITH one_by_one AS (
+        SELECT customer_id, days.* FROM core.customers CROSS JOIN LATERAL forecast.buying_days_of(customer_id) AS days
+    )
+    (TABLE one_by_one EXCEPT SELECT * FROM forecast.buying_days)
+    UNION ALL (SELECT * FROM forecast.buying_days EXCEPT TABLE one_by_one)"""
+
+
+def assert_kept_as_computed(url: str) -> None:
+    """Whatever has been computed of whom: it is what comes out where everybody is computed, day by day too."""
+    with psycopg.connect(url) as connection:
+        kept = connection.execute(KEPT).fetchall()
+        connection.execute("DELETE FROM forecast.freshness")
+        run_file(connection, "customer_rfm")
+        assert connection.execute("SELECT of_everybody FROM forecast.freshness").fetchall() in ([], [(True,)])
+        assert connection.execute(KEPT).fetchall() == kept
+        assert connection.execute(DAYS_THAT_DIFFER).fetchall() == []
+        connection.rollback()
+
+
 def run_forecast(url: str) -> None:
     """Do what the DAG does, task by task."""
     import customer_forecast
@@ -59,6 +80,8 @@ def run_forecast(url: str) -> None:
         with psycopg.connect(url) as connection:
             cursor = connection.execute((SQL / task.sql).read_text())
             assert "__" not in task.task_id or all(last_row(cursor)), task.task_id
+        if task.task_id == "forecast.customer_rfm":
+            assert_kept_as_computed(url)
 
 
 def rows_as_dicts(url: str, statement: str, parameters: object = None) -> list[dict]:
@@ -139,17 +162,20 @@ def summary_of(name: str) -> list[list[str]]:
     return [line.split(",") for line in (folder / f"{name}.csv").read_text().splitlines()[1:]]
 
 
+def in_days(row: tuple) -> tuple:
+    """The weeks of whole days, of which files have two decimals."""
+    return (row[0], round(7 * row[1]) / 7, round(7 * row[2]) / 7, row[3])
+
+
 def enter_summary(connection: psycopg.Connection, rows: list[tuple], as_of: str = "1997-09-30") -> None:
     """Have the fit see these customers: frequency, recency, t and monetary value."""
-    connection.execute("DROP TABLE IF EXISTS forecast.customer_rfm")
-    connection.execute(
-        """CREATE TABLE forecast.customer_rfm (customer_id bigint, as_of date, frequency integer,
-            recency double precision, t double precision, monetary_value numeric(24, 4),
-            repeat_amount double precision)"""
-    )
+    connection.execute("TRUNCATE forecast.customer_rfm, forecast.freshness")
+    connection.execute("INSERT INTO forecast.freshness VALUES (true, %s, 1, 0, 0, true, NULL, now())", [as_of])
+    day = date.fromisoformat(as_of)
     with connection.cursor().copy("COPY forecast.customer_rfm FROM STDIN") as copy:
-        for number, row in enumerate(rows, start=1):
-            copy.write_row([number, as_of, *row, row[0] * row[3]])
+        for number, (x, recency, t, value) in enumerate(map(in_days, rows), start=1):
+            first = day - timedelta(days=round(7 * t))
+            copy.write_row([number, x, first, first, recency, x * value, value, value, x + 1, (x + 1) * value])
 
 
 def fit(url: str, rows: list[tuple], as_of: str = "1997-09-30") -> dict:
@@ -178,7 +204,7 @@ def test_the_published_fits_come_out(warehouse: str, published_summary: list[tup
     assert round(model["log_likelihood"], 1) == -9582.4
     # Of means that the file has rounded to cents: see below.
     assert [round(model[name], 2) for name in ("p", "q", "gamma")] == [6.25, 3.74, 15.45]
-    assert parameters(model) == pytest.approx(ask("fit", [row[:3] for row in published_summary]), abs=1e-5)
+    assert parameters(model) == pytest.approx(ask("fit", [in_days(row)[:3] for row in published_summary]), abs=1e-5)
     values = [(row[0], row[3]) for row in published_summary if row[0]]
     assert [model["p"], model["q"], model["gamma"]] == pytest.approx(ask("fit_values", values), abs=1e-4)
     assert 0 < model["frequency_value_correlation"] < 0.2
@@ -220,6 +246,7 @@ def test_slopes_are_those_of_the_height(
     with psycopg.connect(warehouse) as connection:
         enter_summary(connection, rows)
         run_file(connection, "cohorts")
+        run_file(connection, "repeat_buyers")
 
         def ask_for(top: tuple, moved: int, by: float) -> list[float]:
             (answer,) = connection.execute(statement.format(gradient), [moved, by, list(map(float, top))]).fetchone()
@@ -324,7 +351,7 @@ def test_odd_customers_end_in_a_fit_or_a_refusal_and_never_in_an_error(warehouse
 
 @pytest.mark.parametrize("weeks", [1, 39, 52.178571])
 def test_expected_orders_are_those_of_lifetimes(warehouse: str, weeks: float, published_summary: list[tuple]) -> None:
-    fitted = ask("fit", [row[:3] for row in published_summary])
+    fitted = ask("fit", [in_days(row)[:3] for row in published_summary])
     patterns = sorted({row[:3] for row in published_summary})
     times = Counter(row[:3] for row in published_summary)
     ours = [
@@ -631,6 +658,51 @@ def test_neither_waits_for_the_other(warehouse: str, tmp_path: Path) -> None:
     assert fetch(warehouse, "SELECT DISTINCT as_of::text FROM forecast.customer_forecast") == [("2026-01-31",)]
 
 
+def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tmp_path: Path) -> None:
+    """A new day, a refund, a moved order, a first one; who is untouched is not looked at. An undo is everybody's."""
+    open_limits(warehouse)
+    taken = "SELECT of_everybody, change_no - after_change_no FROM forecast.freshness"
+    run_pipeline(warehouse, shop(tmp_path / "first"), "2026-01-31", "first")
+    run_forecast(warehouse)
+    assert fetch(warehouse, taken) == [(True, 1)]
+    # What no run has changed, as nothing else in the pipeline would.
+    execute(
+        warehouse,
+        "SET LOCAL ltv.run_no = '1'; UPDATE forecast.customer_rfm SET monetary_value = 1 WHERE customer_id = 200",
+    )
+    night = deliver(
+        tmp_path / "second",
+        customer_data=[customer(301)],
+        order_data=[
+            [9001, 301, "2026-02-01", "Phone", 5],
+            [9002, 2, "2026-02-01", "Phone", 6],
+            [8, 9, "2026-01-03", "Phone", 7],
+        ],
+        payment_data=[
+            [9001, 301, 9001, "2026-02-01", 5],
+            [9002, 2, 9002, "2026-02-01", 6],
+            [9003, 4, 12, "2026-02-01", -1],
+        ],
+    )
+    run_pipeline(warehouse, night, "2026-02-01", "second")
+    with psycopg.connect(warehouse) as connection:
+        run_file(connection, "customer_rfm")
+    ((of_everybody, changed),) = fetch(warehouse, taken)
+    assert not of_everybody
+    assert 4 <= changed <= 8
+    assert fetch(warehouse, "SELECT monetary_value FROM forecast.customer_rfm WHERE customer_id = 200") == [(1,)]
+    # The file itself, edited.
+    text = (SQL / "forecast" / "customer_rfm.sql").read_text()
+    for edited, is_everybody in ((text, False), (text + "-- Edited.\n", True), (text, True), (text, False)):
+        execute(warehouse, edited)
+        assert fetch(warehouse, taken) == [(is_everybody, 0)]
+    assert fetch(warehouse, "SELECT monetary_value FROM forecast.customer_rfm WHERE customer_id = 200") != [(1,)]
+    execute(warehouse, "SELECT audit.undo_run(2, 'Ann', 'the wrong file')")
+    run_forecast(warehouse)
+    assert fetch(warehouse, taken)[0][0]
+    assert fetch(warehouse, "SELECT count(*) FROM forecast.customer_rfm WHERE customer_id = 301") == [(0,)]
+
+
 def test_a_forecast_of_what_is_not_published_is_refused(warehouse: str, tmp_path: Path) -> None:
     open_limits(warehouse)
     run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
@@ -687,6 +759,7 @@ def test_whoever_is_forgotten_is_not_forecast_any_more(warehouse: str, tmp_path:
         ("forecast.customer_rfm",),
         ("forecast.scores",),
     ]
+    assert fetch(warehouse, "SELECT count(*) FROM core.changed_customers WHERE customer_id = 7") == [(0,)]
     for (table,) in tables:
         assert fetch(warehouse, f"SELECT count(*), count(*) FILTER (WHERE customer_id = 7) FROM {table}") == [(299, 0)]
 

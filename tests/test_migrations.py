@@ -55,6 +55,7 @@ ROWS = {
     "core.payments": """(payment_id, customer_id, order_id, payment_date, amount, run_no, updated_at)
         VALUES (1, 1, 1, '2025-01-01', 10, 1, now())""",
     "core.stale_customers": "(customer_id) VALUES (1)",
+    "core.changed_customers": "(run_no, customer_id) VALUES (1, 1)",
     "core.customer_activity": """(customer_id, total_orders, total_amount, unpaid_amount, run_no, updated_at)
         VALUES (1, 1, 10, 0, 1, now())""",
     "marts.customer_ltv": """(customer_id, total_orders, total_amount, ltv, orders_per_year, avg_lifespan_years,
@@ -62,6 +63,11 @@ ROWS = {
     "marts.customer_ltv_history": """(customer_id, action, as_of, run_no, published_at)
         VALUES (1, 'INSERT', '2025-12-31', 1, now())""",
     "marts.freshness": "(as_of, published_at, run_no) VALUES ('2025-12-31', now(), 1)",
+    "forecast.customer_rfm": """(customer_id, frequency, first_order_date, last_order_date, recency, repeat_amount,
+        monetary_value, mean_amount, total_orders, total_amount)
+        VALUES (1, 0, '2025-12-31', '2025-12-31', 0, 0, 0, 0, 1, 10)""",
+    "forecast.freshness": """(as_of, run_no, after_change_no, change_no, of_everybody, computed_at)
+        VALUES ('2025-12-31', 1, 0, 1, true, now())""",
     "forecast.clv_model": """(as_of, verdict, customers, repeat_customers, seconds)
         VALUES ('2025-12-31', 'refused: too few', 1, 0, 0.1)""",
     "forecast.customer_forecast": """(customer_id, as_of, frequency, recency, t, monetary_value, updated_at)
@@ -213,7 +219,7 @@ def test_totals_are_widened_without_a_rewrite(
         WHERE relnamespace::regnamespace::text IN ('core', 'marts') AND relkind = 'r' ORDER BY 1"""
     before = fetch(url, files)
     migrate.migrate(url)
-    assert fetch(url, files) == before
+    assert set(before) <= set(fetch(url, files))
     assert fetch(
         url,
         """SELECT count(*), count(*) FILTER (WHERE numeric_precision = 24) FROM information_schema.columns

@@ -33,7 +33,7 @@ def kept_rows(connection: psycopg.Connection) -> list[list[list[str]]]:
     tables = connection.execute(
         """SELECT schemaname, tablename FROM pg_catalog.pg_tables
         WHERE schemaname IN ('core', 'marts') OR schemaname = 'forecast' AND tablename IN (
-            'clv_model', 'customer_forecast', 'customer_forecast_history', 'publishes', 'check_results'
+            'clv_model', 'customer_forecast', 'customer_forecast_history', 'customer_rfm', 'publishes', 'check_results'
         )
         ORDER BY schemaname, tablename"""
     ).fetchall()

@@ -130,7 +130,7 @@ def reads(cluster, template) -> dict[str, tuple[set[str], set[str]]]:
     from support import warehouse_of
 
     seen: dict[str, tuple[set[str], set[str]]] = {}
-    forecast = ["customer_rfm", "cohorts", "clv_model", "expectations", "scores"]
+    forecast = ["customer_rfm", "cohorts", "repeat_buyers", "clv_model", "expectations", "scores"]
     with warehouse_of(cluster, template, "ltv_reads") as url:
         pipeline.run_pipeline(url, ROOT / "data", "2026-11-22")
         for name in forecast:

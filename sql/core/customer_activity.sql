@@ -1,6 +1,6 @@
 -- core.customer_activity: what each customer bought and paid: facts that add up, whatever the day.
 -- Grain: one row per customer_id.
--- Reads: core.stale_customers, core.customers, core.orders, core.payments
+-- Reads: core.stale_customers, core.customers, core.orders, core.payments, audit.runs
 -- Write: merged for the customers whose rows changed; only rows that differ are written.
 
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
@@ -103,6 +103,24 @@ ON CONFLICT (customer_id) DO UPDATE
         last_order_date = excluded.last_order_date,
         run_no = excluded.run_no,
         updated_at = excluded.updated_at;
+
+-- For whoever keeps something about customers outside of runs, and as long as an undo is possible.
+DELETE FROM core.changed_customers
+USING audit.runs
+WHERE changed_customers.run_no = runs.run_no AND runs.started_at < now() - audit.undo_kept_for();
+
+INSERT INTO core.changed_customers (run_no, customer_id)
+SELECT
+    (SELECT audit.run_no()) AS run_no,
+    stale_customers.customer_id
+FROM core.stale_customers
+WHERE NOT (SELECT current_setting('ltv.everybody')::boolean);
+
+INSERT INTO core.changed_customers (run_no, customer_id)
+SELECT
+    (SELECT audit.run_no()) AS run_no,
+    NULL AS customer_id
+WHERE (SELECT current_setting('ltv.everybody')::boolean);
 
 -- No TRUNCATE: it would wait for whoever reads the table, a backup for example.
 WITH done AS (

@@ -1,7 +1,14 @@
 -- forecast.clv_model: the models, fitted to what customers have bought up to the published day; once a week.
 -- Grain: one row per fit.
--- Reads: forecast.customer_rfm, forecast.cohorts, forecast.assumptions
+-- Reads: forecast.cohorts, repeat_buyers, assumptions, freshness
 -- Write: appended; nothing where the last fit is young enough.
+
+-- A crash of the server empties UNLOGGED tables; that must not pass for customers who never come back.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM forecast.repeat_buyers) AND EXISTS (SELECT FROM forecast.cohorts WHERE frequency > 0) THEN
+        RAISE EXCEPTION 'forecast.repeat_buyers has been lost, by a crash of the server: clear the task forecast.repeat_buyers';
+    END IF;
+END $$;
 
 INSERT INTO forecast.clv_model (
     as_of,
@@ -24,16 +31,15 @@ INSERT INTO forecast.clv_model (
 )
 WITH bought AS (
     SELECT
-        max(customer_rfm.as_of) AS as_of,
-        count(*) AS customers,
-        count(*) FILTER (WHERE customer_rfm.frequency > 0) AS repeat_customers,
-        round(max(customer_rfm.t) * 7) AS days_known,
-        ln(avg(customer_rfm.t) + 1) AS log_weeks,
-        ln(avg(customer_rfm.monetary_value) FILTER (WHERE customer_rfm.frequency > 0)) AS log_value,
-        corr(customer_rfm.frequency, customer_rfm.monetary_value::double precision) FILTER (
-            WHERE customer_rfm.frequency > 0
-        ) AS frequency_value_correlation
-    FROM forecast.customer_rfm
+        (SELECT freshness.as_of FROM forecast.freshness) AS as_of,
+        sum(cohorts.customers)::bigint AS customers,
+        sum(cohorts.customers) FILTER (WHERE cohorts.frequency > 0)::bigint AS repeat_customers,
+        round(max(cohorts.t) * 7) AS days_known,
+        ln(sum(cohorts.customers * cohorts.t) / sum(cohorts.customers) + 1) AS log_weeks,
+        sum(cohorts.sum_of_log_values)
+        / sum(cohorts.customers) FILTER (WHERE cohorts.frequency > 0) AS log_value
+    FROM forecast.cohorts
+    WHERE cohorts.frequency IS NOT NULL AND cohorts.t IS NOT NULL
 ),
 
 due AS (
@@ -43,7 +49,6 @@ due AS (
         bought.repeat_customers,
         bought.log_weeks,
         bought.log_value,
-        bought.frequency_value_correlation,
         bought.days_known,
         bought.repeat_customers < assumptions.min_repeat_customers AS are_too_few,
         assumptions.min_repeat_customers,
@@ -83,7 +88,6 @@ fitted AS (
         due.are_too_young,
         due.days_known,
         due.min_days_known,
-        due.frequency_value_correlation,
         purchases.top AS purchases,
         purchases.height * due.customers AS log_likelihood,
         purchases.iterations,
@@ -149,6 +153,9 @@ SELECT
     CASE WHEN fitted.has_values THEN exp(fitted.spent[3]) END AS gamma,
     CASE WHEN fitted.has_values THEN fitted.value_log_likelihood END AS value_log_likelihood,
     fitted.value_iterations,
-    fitted.frequency_value_correlation,
+    (
+        SELECT corr(repeat_buyers.frequency, repeat_buyers.repeat_amount / repeat_buyers.frequency)
+        FROM forecast.repeat_buyers
+    ) AS frequency_value_correlation,
     extract(EPOCH FROM clock_timestamp() - transaction_timestamp()) AS seconds
 FROM fitted;

@@ -1,6 +1,6 @@
 -- forecast.customer_forecast: what each customer is expected to buy in the next 12 months; what marts shows of it.
 -- Grain: one row per customer_id with a paid order.
--- Reads: forecast.scores, customer_rfm, assumptions
+-- Reads: forecast.scores, buyers, assumptions
 -- Write: merged; only rows that differ are written. What the forecast is made from is kept where it has changed.
 
 -- Whoever is being erased (core.forget_customer) must not come back with this: one of the two waits for the other.
@@ -8,7 +8,7 @@ LOCK TABLE forecast.customer_forecast IN SHARE ROW EXCLUSIVE MODE;
 
 -- A crash of the server empties UNLOGGED tables; that must not pass for a day without customers.
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM forecast.scores) AND EXISTS (SELECT FROM forecast.customer_rfm) THEN
+    IF NOT EXISTS (SELECT FROM forecast.scores) AND EXISTS (SELECT FROM forecast.buyers) THEN
         RAISE EXCEPTION 'forecast.scores has been lost, by a crash of the server: clear the task forecast.scores';
     END IF;
 END $$;

@@ -1,6 +1,6 @@
 -- forecast.expectations: what whoever has bought so often since the same day will buy in 12 months, if he still buys.
 -- Grain: one row per frequency and t.
--- Reads: forecast.cohorts, forecast.customer_rfm, forecast.clv_model, forecast.assumptions
+-- Reads: forecast.cohorts, freshness, clv_model, assumptions
 -- Write: rebuilt. Without a model what is expected is NULL.
 
 DROP TABLE IF EXISTS forecast.expectations;
@@ -18,7 +18,7 @@ WITH model AS (
         clv_model.gamma
     FROM forecast.clv_model
     -- Not one that knows of days that have been taken back since.
-    WHERE clv_model.as_of <= (SELECT max(customer_rfm.as_of) FROM forecast.customer_rfm)
+    WHERE clv_model.as_of <= (SELECT freshness.as_of FROM forecast.freshness)
     ORDER BY clv_model.model_no DESC
     LIMIT 1
 ),
@@ -37,7 +37,7 @@ cohorts AS (
         cohorts.frequency,
         cohorts.t
     FROM forecast.cohorts
-    WHERE cohorts.share = 100
+    WHERE cohorts.frequency IS NOT NULL AND cohorts.t IS NOT NULL
 ),
 
 -- For a frequency, what is expected hangs on ln(1 + weeks / (alpha + t)) alone, and smoothly: it is computed at some
@@ -128,24 +128,64 @@ counts AS MATERIALIZED (
         array_agg(counted.discounted_part ORDER BY counted.number) AS discounted_parts
     FROM counted
     GROUP BY counted.t
+),
+
+expected AS MATERIALIZED (
+    SELECT
+        cohorts.frequency,
+        cohorts.t,
+        CASE WHEN model.r IS NOT NULL THEN model.model_no END AS model_no,
+        model.r,
+        model.alpha,
+        model.a,
+        model.b,
+        model.p,
+        model.q,
+        model.gamma,
+        forecast.dot_product(computed.orders, counts.parts) AS orders,
+        forecast.dot_product(computed.orders, counts.discounted_parts) AS discounted_orders
+    FROM cohorts
+    LEFT JOIN model ON true
+    LEFT JOIN computed ON cohorts.frequency = computed.frequency
+    LEFT JOIN counts ON cohorts.t = counts.t
+),
+
+-- Whoever has bought once is forecast like everybody else who has since the same day.
+once AS (
+    SELECT
+        expected.t,
+        score.p_alive,
+        score.expected_orders,
+        score.expected_order_value,
+        score.expected_value
+    FROM expected
+    CROSS JOIN
+        LATERAL
+        forecast.score(
+            expected.r, expected.alpha, expected.a, expected.b, expected.p, expected.q, expected.gamma,
+            expected.frequency, 0, expected.t, 0, expected.orders, expected.discounted_orders
+        ) AS score
+    WHERE expected.frequency = 0
 )
 
 SELECT
-    cohorts.frequency,
-    cohorts.t,
-    CASE WHEN model.r IS NOT NULL THEN model.model_no END AS model_no,
-    model.r,
-    model.alpha,
-    model.a,
-    model.b,
-    model.p,
-    model.q,
-    model.gamma,
-    forecast.dot_product(computed.orders, counts.parts) AS orders,
-    forecast.dot_product(computed.orders, counts.discounted_parts) AS discounted_orders
-FROM cohorts
-LEFT JOIN model ON true
-LEFT JOIN computed ON cohorts.frequency = computed.frequency
-LEFT JOIN counts ON cohorts.t = counts.t;
+    expected.frequency,
+    expected.t,
+    expected.model_no,
+    expected.r,
+    expected.alpha,
+    expected.a,
+    expected.b,
+    expected.p,
+    expected.q,
+    expected.gamma,
+    expected.orders,
+    expected.discounted_orders,
+    once.p_alive::numeric(7, 6) AS once_p_alive,
+    once.expected_orders::numeric(14, 6) AS once_expected_orders,
+    once.expected_order_value::numeric(24, 2) AS once_expected_order_value,
+    once.expected_value::numeric(24, 2) AS once_expected_value
+FROM expected
+LEFT JOIN once ON expected.frequency = 0 AND expected.t = once.t;
 
 ANALYZE forecast.expectations;

@@ -1,9 +1,12 @@
 -- forecast.scores: the candidate: what each customer is expected to buy in the 12 months after the published day.
 -- Grain: one row per customer_id with a paid order.
--- Reads: forecast.customer_rfm, expectations
+-- Reads: forecast.buyers, expectations
 -- Write: rebuilt, UNLOGGED. Without a model what is forecast is NULL; what no column holds is cut: the check sees it.
 
 DROP TABLE IF EXISTS forecast.scores;
+
+-- The planner knows nothing of t, which moves with the day.
+SET LOCAL enable_mergejoin = off;
 
 CREATE UNLOGGED TABLE forecast.scores AS
 SELECT
@@ -13,45 +16,55 @@ SELECT
     scored.recency,
     scored.t,
     scored.monetary_value,
-    forecast.rounded(scored.p_alive, 6)::numeric(7, 6) AS p_alive,
     CASE
-        WHEN scored.p_alive * scored.orders > 1e7 THEN 1e7
-        ELSE forecast.rounded(scored.p_alive * scored.orders, 6)
-    END::numeric(14, 6) AS expected_orders,
+        WHEN scored.frequency = 0 THEN scored.once_p_alive
+        ELSE forecast.rounded(scored.p_alive, 6, 1)::numeric(7, 6)
+    END AS p_alive,
     CASE
-        WHEN scored.order_value > 1e21 THEN 1e21
-        ELSE forecast.rounded(scored.order_value, 2)
-    END::numeric(24, 2) AS expected_order_value,
+        WHEN scored.frequency = 0 THEN scored.once_expected_orders
+        ELSE forecast.rounded(scored.p_alive * scored.orders, 6, 1e7)::numeric(14, 6)
+    END AS expected_orders,
     CASE
-        WHEN scored.p_alive * scored.discounted_orders * scored.order_value > 1e21 THEN 1e21
-        ELSE forecast.rounded(scored.p_alive * scored.discounted_orders * scored.order_value, 2)
-    END::numeric(24, 2) AS expected_value,
+        WHEN scored.frequency = 0 THEN scored.once_expected_order_value
+        ELSE forecast.rounded(scored.order_value, 2, 1e21)::numeric(24, 2)
+    END AS expected_order_value,
+    CASE
+        WHEN scored.frequency = 0 THEN scored.once_expected_value
+        ELSE forecast.rounded(scored.p_alive * scored.discounted_orders * scored.order_value, 2, 1e21)::numeric(24, 2)
+    END AS expected_value,
     scored.model_no
 FROM (
     SELECT
-        customer_rfm.customer_id,
-        customer_rfm.as_of,
-        customer_rfm.frequency,
-        customer_rfm.recency,
-        customer_rfm.t,
-        customer_rfm.monetary_value,
+        buyers.customer_id,
+        buyers.as_of,
+        buyers.frequency,
+        buyers.recency,
+        buyers.t,
+        buyers.monetary_value,
         expectations.orders,
         expectations.discounted_orders,
+        expectations.once_p_alive,
+        expectations.once_expected_orders,
+        expectations.once_expected_order_value,
+        expectations.once_expected_value,
         expectations.model_no,
         CASE
-            WHEN expectations.model_no IS NOT NULL
+            WHEN buyers.frequency > 0 AND expectations.model_no IS NOT NULL
                 THEN forecast.p_alive(
                     expectations.r, expectations.alpha, expectations.a, expectations.b,
-                    customer_rfm.frequency, customer_rfm.recency, customer_rfm.t
+                    buyers.frequency, buyers.recency, buyers.t
                 )
         END AS p_alive,
-        forecast.expected_order_value(
-            expectations.p, expectations.q, expectations.gamma,
-            customer_rfm.frequency, customer_rfm.monetary_value::double precision
-        ) AS order_value
-    FROM forecast.customer_rfm
+        CASE
+            WHEN buyers.frequency > 0
+                THEN forecast.expected_order_value(
+                    expectations.p, expectations.q, expectations.gamma,
+                    buyers.frequency, buyers.mean_amount
+                )
+        END AS order_value
+    FROM forecast.buyers
     INNER JOIN forecast.expectations
-        ON customer_rfm.frequency = expectations.frequency AND customer_rfm.t = expectations.t
+        ON buyers.frequency = expectations.frequency AND buyers.t = expectations.t
     -- What is used twice is computed once; forecast.score says the same of one customer, in twice the time.
     OFFSET '0' -- noqa: AM09
 ) AS scored;

@@ -13,8 +13,8 @@ SELECT
         claim => 'forecast.scores__cover_every_buyer',
         bad_rows => count(*),
         checked_rows => (SELECT greatest(1, count(*)) FROM forecast.scores),
-        example => 'customer ' || min(coalesce(customer_rfm.customer_id, scored.customer_id))
+        example => 'customer ' || min(coalesce(buyers.customer_id, scored.customer_id))
     ) AS cover_every_buyer
-FROM forecast.customer_rfm
-FULL JOIN scored ON customer_rfm.customer_id = scored.customer_id
-WHERE (customer_rfm.customer_id = scored.customer_id AND scored.times = 1 AND scored.is_whole) IS NOT true;
+FROM forecast.buyers
+FULL JOIN scored ON buyers.customer_id = scored.customer_id
+WHERE (buyers.customer_id = scored.customer_id AND scored.times = 1 AND scored.is_whole) IS NOT true;

@@ -133,6 +133,8 @@ BEGIN
     INSERT INTO core.stale_customers (customer_id)
     SELECT customers.customer_id FROM core.customers
     ON CONFLICT (customer_id) DO NOTHING;
+    INSERT INTO core.changed_customers (run_no, customer_id)
+    VALUES (undoing, NULL);
 
     -- What it held waiting came with the wrong delivery; what it released or replaced waits again.
     UPDATE audit.rejected_rows

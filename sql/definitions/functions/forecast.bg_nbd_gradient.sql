@@ -32,14 +32,8 @@ BEGIN
                 sum(known.customers * (forecast.digamma(a + b) - forecast.digamma(a + b + known.frequency))),
                 sum(known.customers * (forecast.digamma(b + known.frequency) - forecast.digamma(b)))
             ]
-        FROM (
-            SELECT
-                cohorts.frequency,
-                sum(cohorts.customers)::double precision AS customers
-            FROM forecast.cohorts
-            WHERE cohorts.share = bg_nbd_gradient.share
-            GROUP BY cohorts.frequency
-        ) AS known
+        FROM forecast.cohorts AS known
+        WHERE known.share = bg_nbd_gradient.share AND known.t IS NULL
     );
     aged := (
         SELECT
@@ -48,18 +42,11 @@ BEGIN
                 sum(known.customers * ln(alpha + known.t)),
                 sum((r * known.customers + known.repeat_purchases) / (alpha + known.t))
             ]
-        FROM (
-            SELECT
-                cohorts.t,
-                sum(cohorts.customers)::double precision AS customers,
-                sum(cohorts.customers * cohorts.frequency)::double precision AS repeat_purchases
-            FROM forecast.cohorts
-            WHERE cohorts.share = bg_nbd_gradient.share
-            GROUP BY cohorts.t
-        ) AS known
+        FROM forecast.cohorts AS known
+        WHERE known.share = bg_nbd_gradient.share AND known.frequency IS NULL
     );
-    -- An expression has a parallel plan, a SELECT INTO has none.
-    back := (
+    -- What is executed has a parallel plan, an expression has none.
+    EXECUTE $sql$
         SELECT
             ARRAY[
                 -- As ln(1 + odds) is ln(odds) where these are out of range.
@@ -75,21 +62,23 @@ BEGIN
                 known.log_ratio,
                 known.by_alpha,
                 known.by_b,
-                a * known.by_b * exp(least(known.power, 690)) AS odds
+                known.a * known.by_b * exp(least(known.power, 690)) AS odds
             FROM (
                 SELECT
-                    (r + x.frequency) * ln((alpha + x.t) / (alpha + x.recency)) AS power,
-                    ln((alpha + x.t) / (alpha + x.recency)) AS log_ratio,
-                    (r + x.frequency) * (1 / (alpha + x.t) - 1 / (alpha + x.recency)) AS by_alpha,
-                    1 / (b + x.frequency - 1) AS by_b
-                FROM forecast.sampled(bg_nbd_gradient.share) AS x
-                WHERE x.frequency > 0
+                    given.a,
+                    (given.r + x.frequency) * ln((given.alpha + x.t) / (given.alpha + x.recency)) AS power,
+                    ln((given.alpha + x.t) / (given.alpha + x.recency)) AS log_ratio,
+                    (given.r + x.frequency) * (1 / (given.alpha + x.t) - 1 / (given.alpha + x.recency)) AS by_alpha,
+                    1 / (given.b + x.frequency - 1) AS by_b
+                FROM (SELECT $1 AS r, $2 AS alpha, $3 AS a, $4 AS b) AS given
+                CROSS JOIN forecast.repeat_buyers AS x
+                WHERE x.sample <= $5
                 -- Nothing twice.
                 OFFSET '0'
             ) AS known
             OFFSET '0'
         ) AS judged
-    );
+    $sql$ INTO back USING r, alpha, a, b, share;
     -- Where nobody has come back.
     back := coalesce(back, '{}');
     FOR i IN 1..5 LOOP
@@ -103,4 +92,4 @@ BEGIN
         b * (often[4] + often[5] - back[5]) / often[1]
     ];
 END $$;
-COMMENT ON FUNCTION forecast.bg_nbd_gradient(double precision[], integer) IS 'Mean log-likelihood of the BG/NBD model over a share of the customers (forecast.sampled), given the logarithms of r, alpha, a and b, and its derivatives by these four.';
+COMMENT ON FUNCTION forecast.bg_nbd_gradient(double precision[], integer) IS 'Mean log-likelihood of the BG/NBD model over a share of the customers (forecast.sample_of), given the logarithms of r, alpha, a and b, and its derivatives by these four.';

@@ -38,6 +38,7 @@ BEGIN
     shares := ARRAY(
         SELECT cohorts.share
         FROM forecast.cohorts
+        WHERE cohorts.t IS NULL
         GROUP BY cohorts.share
         HAVING cohorts.share = 100 OR sum(cohorts.customers) FILTER (WHERE cohorts.frequency > 0) >= 2000
         ORDER BY cohorts.share
@@ -112,7 +113,8 @@ BEGIN
                 END LOOP;
                 most := greatest(most, gain);
                 -- After this step as much of it remains as, by what remained of the one before, does.
-                is_found := longest * CASE WHEN turn = 1 THEN 1e-2 ELSE least(1, longest / before) END < 1e-6;
+                is_found := longest * CASE WHEN turn = 1 THEN 1e-2 ELSE least(1, longest / before) END 
+                    < CASE WHEN share = 100 THEN 1e-5 ELSE 1e-3 END;
                 EXIT WHEN is_found OR iterations = 500 OR part < 1e-9;
                 EXECUTE ask INTO there USING point, share;
                 EXIT WHEN there[1] >= here[1] + 1e-4 * gain;

@@ -22,7 +22,7 @@ BEGIN
                 sum(
                     known.customers * (
                         lgamma(p * known.frequency + q) - lgamma(p * known.frequency) - lgamma(q)
-                        + q * ln(gamma) + p * known.frequency * ln(known.frequency)
+                        + q * ln(gamma) + p * known.frequency * ln(known.frequency::double precision)
                     )
                     + (p * known.frequency - 1) * known.sum_of_log_values
                 ),
@@ -30,7 +30,7 @@ BEGIN
                     known.frequency * (
                         known.customers * (
                             forecast.digamma(p * known.frequency + q) - forecast.digamma(p * known.frequency)
-                            + ln(known.frequency)
+                            + ln(known.frequency::double precision)
                         )
                         + known.sum_of_log_values
                     )
@@ -39,17 +39,11 @@ BEGIN
                     known.customers * (forecast.digamma(p * known.frequency + q) - forecast.digamma(q) + ln(gamma))
                 )
             ]
-        FROM (
-            SELECT
-                cohorts.frequency::double precision AS frequency,
-                sum(cohorts.customers)::double precision AS customers,
-                sum(cohorts.sum_of_log_values) AS sum_of_log_values
-            FROM forecast.cohorts
-            WHERE cohorts.share = gamma_gamma_gradient.share AND cohorts.frequency > 0
-            GROUP BY cohorts.frequency
-        ) AS known
+        FROM forecast.cohorts AS known
+        WHERE known.share = gamma_gamma_gradient.share AND known.t IS NULL AND known.frequency > 0
     );
-    spent := (
+    -- What is executed has a parallel plan, an expression has none.
+    EXECUTE $sql$
         SELECT
             ARRAY[
                 sum(known.log_amount),
@@ -60,13 +54,13 @@ BEGIN
         FROM (
             SELECT
                 x.frequency,
-                ln(gamma + x.repeat_amount) AS log_amount,
-                1 / (gamma + x.repeat_amount) AS inverse
-            FROM forecast.sampled(gamma_gamma_gradient.share) AS x
-            WHERE x.frequency > 0
+                ln($1 + x.repeat_amount) AS log_amount,
+                1 / ($1 + x.repeat_amount) AS inverse
+            FROM forecast.repeat_buyers AS x
+            WHERE x.sample <= $2
             OFFSET '0'
         ) AS known
-    );
+    $sql$ INTO spent USING gamma, share;
     RETURN ARRAY[
         (often[2] - p * spent[2] - q * spent[1]) / often[1],
         p * (often[3] - spent[2]) / often[1],
@@ -74,4 +68,4 @@ BEGIN
         q - gamma * (p * spent[4] + q * spent[3]) / often[1]
     ];
 END $$;
-COMMENT ON FUNCTION forecast.gamma_gamma_gradient(double precision[], integer) IS 'Mean log-likelihood of the Gamma-Gamma model over the repeat customers in a share of all (forecast.sampled), given the logarithms of p, q and gamma, and its derivatives by these three.';
+COMMENT ON FUNCTION forecast.gamma_gamma_gradient(double precision[], integer) IS 'Mean log-likelihood of the Gamma-Gamma model over the repeat customers in a share of all (forecast.sample_of), given the logarithms of p, q and gamma, and its derivatives by these three.';

@@ -8,10 +8,12 @@ CREATE OR REPLACE FUNCTION forecast.score(
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT
-        exact.p_alive::numeric(7, 6) AS p_alive,
-        exact.order_value::numeric(24, 2) AS expected_order_value,
-        (exact.p_alive * exact.orders)::numeric(14, 6) AS expected_orders,
-        (exact.p_alive * exact.discounted_orders * exact.order_value)::numeric(24, 2) AS expected_value
+        forecast.rounded(exact.p_alive, 6, 1)::numeric(7, 6) AS p_alive,
+        forecast.rounded(exact.order_value, 2, 1e21)::numeric(24, 2) AS expected_order_value,
+        forecast.rounded(exact.p_alive * exact.orders, 6, 1e7)::numeric(14, 6) AS expected_orders,
+        forecast.rounded(
+            exact.p_alive * exact.discounted_orders * exact.order_value, 2, 1e21
+        )::numeric(24, 2) AS expected_value
     FROM (
         SELECT
             orders,
