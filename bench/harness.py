@@ -3,10 +3,11 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "dags"), str(ROOT / "ops")]
@@ -114,29 +115,38 @@ def side_by_side(jobs: list[Callable[[], object]]) -> float:
     return time.monotonic() - started
 
 
+def in_order(tasks: Iterable[Any], work: Callable[[Any], object], workers: int = 4) -> dict[str, tuple[float, float]]:
+    """Do a DAG's tasks as its arrows allow, so many at once; return when each began and ended, in seconds."""
+    todo = {task.task_id: task for task in tasks}
+    before = {name: task.upstream_task_ids & todo.keys() for name, task in todo.items()}
+    ended: dict[str, tuple[float, float]] = {}
+
+    def timed(task: Any) -> None:
+        started = time.monotonic()
+        work(task)
+        ended[task.task_id] = (started, time.monotonic())
+
+    running: set[Future] = set()
+    with ThreadPoolExecutor(workers) as pool:
+        while todo or running:
+            running |= {pool.submit(timed, todo.pop(name)) for name in list(todo) if before[name] <= ended.keys()}
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+    return ended
+
+
 def run(url: str, folder: Path, as_of: str, run_id: str, workers: int = 4) -> dict[str, float]:
     """Run the DAG's tasks as its arrows allow, so many at once, each in a connection of its own.
 
     Returns the seconds of each task, and as `total` those from the first COPY to the end.
     """
-    pipeline.begin(url, as_of, run_id)
-    todo = {task.task_id: task for task in pipeline.tasks() if task.task_id != "begin"}
-    ended, seconds = {"begin"}, {}
 
-    def work(task: object) -> None:
-        started = time.monotonic()
+    def work(task: Any) -> None:
         with psycopg.connect(url) as connection:
             pipeline.commit_task(connection, task, folder, run_id)
-        seconds[task.task_id] = time.monotonic() - started
 
+    pipeline.begin(url, as_of, run_id)
     started = time.monotonic()
-    running: dict[Future, str] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        while todo or running:
-            for name in [name for name, task in todo.items() if task.upstream_task_ids <= ended]:
-                running[pool.submit(work, todo.pop(name))] = name
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-                ended.add(running.pop(future))
-    return {**seconds, "total": time.monotonic() - started}
+    ended = in_order((task for task in pipeline.tasks() if task.task_id != "begin"), work, workers)
+    return {**{name: end - start for name, (start, end) in ended.items()}, "total": time.monotonic() - started}

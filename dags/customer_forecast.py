@@ -40,6 +40,6 @@ with DAG(
     default_args=TASKS,
 ) as dag:
     scores, customer_forecast = task("scores"), task("customer_forecast")
-    fitted = [task(name) for name in ("cohorts", "repeat_buyers", "clv_model", "expectations")]
-    chain_linear(task("customer_rfm"), checks("customer_rfm"), *fitted, scores)
+    counted = [task("cohorts"), task("repeat_buyers")]
+    chain_linear(task("customer_rfm"), checks("customer_rfm"), counted, task("clv_model"), task("expectations"), scores)
     chain_linear(scores, checks("scores"), customer_forecast, checks("customer_forecast"))

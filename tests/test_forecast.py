@@ -175,7 +175,9 @@ def enter_summary(connection: psycopg.Connection, rows: list[tuple], as_of: str 
     with connection.cursor().copy("COPY forecast.customer_rfm FROM STDIN") as copy:
         for number, (x, recency, t, value) in enumerate(map(in_days, rows), start=1):
             first = day - timedelta(days=round(7 * t))
-            copy.write_row([number, x, first, first, recency, x * value, value, value, x + 1, (x + 1) * value])
+            copy.write_row([number, x, first, first, recency, x * value, value, value, x + 1, (x + 1) * value, 100])
+    connection.execute("UPDATE forecast.customer_rfm SET sample = forecast.sample_of(customer_id)")
+    connection.execute("ANALYZE forecast.customer_rfm")
 
 
 def fit(url: str, rows: list[tuple], as_of: str = "1997-09-30") -> dict:
@@ -466,6 +468,17 @@ def test_scores_that_a_crash_has_emptied_take_no_forecast_away(warehouse: str, t
     with pytest.raises(psycopg.errors.RaiseException, match=r"^forecast.scores has been lost, .* clear the task "):
         execute(warehouse, (SQL / "forecast" / "customer_forecast.sql").read_text())
     assert fetch(warehouse, RFM) == kept
+
+
+def test_buyers_that_a_crash_has_emptied_are_no_customers_who_never_came_back(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    run_forecast(warehouse)
+    execute(warehouse, "TRUNCATE forecast.repeat_buyers; UPDATE forecast.clv_model SET as_of = as_of - 7")
+    lost = r"^forecast.repeat_buyers has been lost, by a crash of the server: clear the task forecast.repeat_buyers"
+    with pytest.raises(psycopg.errors.RaiseException, match=lost):
+        execute(warehouse, (SQL / "forecast" / "clv_model.sql").read_text())
+    assert fetch(warehouse, "SELECT count(*) FROM forecast.clv_model") == [(1,)]
 
 
 def test_the_chance_to_be_alive_has_no_range_to_leave(warehouse: str) -> None:

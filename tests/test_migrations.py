@@ -64,8 +64,8 @@ ROWS = {
         VALUES (1, 'INSERT', '2025-12-31', 1, now())""",
     "marts.freshness": "(as_of, published_at, run_no) VALUES ('2025-12-31', now(), 1)",
     "forecast.customer_rfm": """(customer_id, frequency, first_order_date, last_order_date, recency, repeat_amount,
-        monetary_value, mean_amount, total_orders, total_amount)
-        VALUES (1, 0, '2025-12-31', '2025-12-31', 0, 0, 0, 0, 1, 10)""",
+        monetary_value, mean_amount, total_orders, total_amount, sample)
+        VALUES (1, 0, '2025-12-31', '2025-12-31', 0, 0, 0, 0, 1, 10, 100)""",
     "forecast.freshness": """(as_of, run_no, after_change_no, change_no, of_everybody, computed_at)
         VALUES ('2025-12-31', 1, 0, 1, true, now())""",
     "forecast.clv_model": """(as_of, verdict, customers, repeat_customers, seconds)

@@ -186,7 +186,8 @@ WHEN NOT MATCHED AND computed.frequency IS NOT NULL THEN INSERT (
     monetary_value,
     mean_amount,
     total_orders,
-    total_amount
+    total_amount,
+    sample
 ) VALUES (
     computed.customer_id,
     computed.frequency,
@@ -197,7 +198,8 @@ WHEN NOT MATCHED AND computed.frequency IS NOT NULL THEN INSERT (
     computed.monetary_value,
     computed.monetary_value,
     computed.total_orders,
-    computed.total_amount
+    computed.total_amount,
+    forecast.sample_of(computed.customer_id)
 );
 
 ANALYZE forecast.customer_rfm;

@@ -23,15 +23,6 @@ WITH model AS (
     LIMIT 1
 ),
 
-quarters AS (
-    SELECT
-        quarter.number,
-        quarter.number * assumptions.weeks_a_year / 4 AS weeks,
-        forecast.quarter_weight(quarter.number, assumptions.yearly_discount) AS weight
-    FROM forecast.assumptions
-    CROSS JOIN generate_series(1, 4) AS quarter (number)
-),
-
 cohorts AS (
     SELECT
         cohorts.frequency,
@@ -56,7 +47,9 @@ points AS (
 ),
 
 reach AS (
-    SELECT ln(1 + assumptions.weeks_a_year / (model.alpha + (SELECT min(cohorts.t) FROM cohorts))) / 2 AS half
+    SELECT
+        ln(1 + assumptions.weeks_a_year / (model.alpha + (SELECT min(cohorts.t) FROM cohorts))) / 2 AS half,
+        assumptions.weeks_a_year / 4 AS quarter
     FROM forecast.assumptions
     INNER JOIN model ON model.r IS NOT NULL
 ),
@@ -80,54 +73,53 @@ computed AS MATERIALIZED (
     GROUP BY frequencies.frequency
 ),
 
--- How much each point counts, by Lagrange's formula in its barycentric form (Berrut, Trefethen, SIAM Review 46, 2004).
+-- How much each point counts, by Lagrange's formula in its barycentric form (Berrut, Trefethen, SIAM Review 46, 2004):
+-- its nearness, as a share of that of all.
 near AS (
     SELECT
         ages.t,
-        quarters.number AS quarter,
-        quarters.weight,
         points.number,
-        -- On a point it is that point, and no division by 0.
-        points.weight / coalesce(
-            nullif(ln(1 + quarters.weeks / (model.alpha + ages.t)) / reach.half - 1 - points.place, 0), 1e-300
-        ) AS nearness
+        forecast.nearness(points.place, points.weight, ages.t, model.alpha, reach.half, 1 * reach.quarter) AS first,
+        forecast.nearness(points.place, points.weight, ages.t, model.alpha, reach.half, 2 * reach.quarter) AS second,
+        forecast.nearness(points.place, points.weight, ages.t, model.alpha, reach.half, 3 * reach.quarter) AS third,
+        forecast.nearness(points.place, points.weight, ages.t, model.alpha, reach.half, 4 * reach.quarter) AS fourth
     FROM (
         SELECT DISTINCT cohorts.t
         FROM cohorts
     ) AS ages
-    CROSS JOIN quarters
     CROSS JOIN points
     CROSS JOIN reach
     CROSS JOIN model
+    -- Nothing twice.
+    OFFSET '0' -- noqa: AM09
 ),
 
 parts AS (
     SELECT
         near.t,
-        near.quarter,
-        near.weight,
         near.number,
-        near.nearness / sum(near.nearness) OVER (PARTITION BY near.t, near.quarter) AS part
+        near.first / sum(near.first) OVER every_point AS first,
+        near.second / sum(near.second) OVER every_point AS second,
+        near.third / sum(near.third) OVER every_point AS third,
+        near.fourth / sum(near.fourth) OVER every_point AS fourth
     FROM near
-),
-
-counted AS (
-    SELECT
-        parts.t,
-        parts.number,
-        sum(parts.part) FILTER (WHERE parts.quarter = 4) AS part,
-        sum(parts.part * parts.weight) AS discounted_part
-    FROM parts
-    GROUP BY parts.t, parts.number
+    WINDOW every_point AS (PARTITION BY near.t)
 ),
 
 counts AS MATERIALIZED (
     SELECT
-        counted.t,
-        array_agg(counted.part ORDER BY counted.number) AS parts,
-        array_agg(counted.discounted_part ORDER BY counted.number) AS discounted_parts
-    FROM counted
-    GROUP BY counted.t
+        parts.t,
+        array_agg(parts.fourth ORDER BY parts.number) AS parts,
+        array_agg(
+            parts.first * forecast.quarter_weight(1, assumptions.yearly_discount)
+            + parts.second * forecast.quarter_weight(2, assumptions.yearly_discount)
+            + parts.third * forecast.quarter_weight(3, assumptions.yearly_discount)
+            + parts.fourth * forecast.quarter_weight(4, assumptions.yearly_discount)
+            ORDER BY parts.number
+        ) AS discounted_parts
+    FROM parts
+    CROSS JOIN forecast.assumptions
+    GROUP BY parts.t
 ),
 
 expected AS MATERIALIZED (
@@ -188,4 +180,4 @@ SELECT
 FROM expected
 LEFT JOIN once ON expected.frequency = 0 AND expected.t = once.t;
 
-ANALYZE forecast.expectations;
+ANALYZE forecast.expectations (frequency, t);

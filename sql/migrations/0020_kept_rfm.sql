@@ -25,7 +25,8 @@ CREATE TABLE forecast.customer_rfm (
     monetary_value numeric(24, 4) NOT NULL,
     mean_amount double precision NOT NULL,
     total_orders bigint NOT NULL,
-    total_amount numeric(24, 2) NOT NULL
+    total_amount numeric(24, 2) NOT NULL,
+    sample integer NOT NULL
 );
 COMMENT ON TABLE forecast.customer_rfm IS 'How often, until when and for how much each customer has bought, up to the day of forecast.freshness. One row per customer_id with a paid order. forecast.buyers is the same with what moves with the day.';
 COMMENT ON COLUMN forecast.customer_rfm.customer_id IS 'The customer.';
@@ -38,6 +39,7 @@ COMMENT ON COLUMN forecast.customer_rfm.monetary_value IS 'Its mean; 0 if there 
 COMMENT ON COLUMN forecast.customer_rfm.mean_amount IS 'monetary_value, as the models compute with it.';
 COMMENT ON COLUMN forecast.customer_rfm.total_orders IS 'Paid orders.';
 COMMENT ON COLUMN forecast.customer_rfm.total_amount IS 'Their payments, refunds deducted, in the reporting currency.';
+COMMENT ON COLUMN forecast.customer_rfm.sample IS 'forecast.sample_of the customer.';
 
 CREATE TABLE forecast.freshness (
     only_row boolean NOT NULL DEFAULT true PRIMARY KEY CHECK (only_row),

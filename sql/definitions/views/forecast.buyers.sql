@@ -11,6 +11,7 @@ SELECT
     customer_rfm.repeat_amount,
     customer_rfm.monetary_value,
     customer_rfm.mean_amount,
+    customer_rfm.sample,
     (SELECT freshness.as_of FROM forecast.freshness) AS as_of,
     ((SELECT freshness.as_of FROM forecast.freshness) - customer_rfm.first_order_date)::double precision / 7 AS t
 FROM forecast.customer_rfm;
@@ -24,3 +25,4 @@ COMMENT ON COLUMN forecast.buyers.t IS 'Weeks from the first such day to as_of.'
 COMMENT ON COLUMN forecast.buyers.repeat_amount IS 'What was paid on these days, refunds deducted, the first one not counted, in the reporting currency.';
 COMMENT ON COLUMN forecast.buyers.monetary_value IS 'Its mean; 0 if there was but one.';
 COMMENT ON COLUMN forecast.buyers.mean_amount IS 'monetary_value, as the models compute with it.';
+COMMENT ON COLUMN forecast.buyers.sample IS 'forecast.sample_of the customer.';
