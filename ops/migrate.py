@@ -167,7 +167,7 @@ def drop_undefined_functions(connection: psycopg.Connection) -> None:
 def apply_definitions(connection: psycopg.Connection, distributed: bool = False) -> None:
     """Apply every file of sql/definitions in one transaction, and note their fingerprint.
 
-    Where core is distributed the functions of sql/distributed take the place of those of the same name.
+    Where core is distributed what sql/distributed has takes the place of the functions and views of the same name.
     """
     folder, instead = SQL / "definitions", SQL / "distributed"
     with connection.transaction():
@@ -176,7 +176,8 @@ def apply_definitions(connection: psycopg.Connection, distributed: bool = False)
         connection.execute(ONE_AT_A_TIME)
         apply_files(connection, [*sorted(folder.glob("functions/*")), *sorted(folder.glob("views/*"))])
         if distributed:
-            apply_files(connection, [*sorted(instead.glob("functions/*")), *sorted(instead.glob("*.sql"))])
+            layers = ("functions/*", "views/*", "*.sql")
+            apply_files(connection, [path for layer in layers for path in sorted(instead.glob(layer))])
         drop_undefined_functions(connection)
         apply_files(connection, sorted(folder.glob("*.sql")))
         connection.execute(

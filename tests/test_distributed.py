@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("template")
 DISTRIBUTED = SQL / "distributed"
 FUNCTIONS = sorted((DISTRIBUTED / "functions").glob("*.sql"))
 # What a worker needs and one server does not.
-NEW = {"audit.refuse_outside_of_runs"}
+NEW = {"audit.refuse_outside_of_runs", "audit.numbers_named"}
 # Names a new database with the extension and its workers; the test fills it.
 URL = "LTV_DISTRIBUTED_URL"
 

@@ -131,10 +131,11 @@ def test_every_column_of_staging_reaches_core(case_database: str, entity: str) -
         keys = {f"{entity[:-1]}_id", "customer_id"} if " UPDATE" in kind else set()
         forgotten = {column for (column,) in kept} - keys - set(named)
         assert not forgotten, f"sql/core/{entity}.sql: {kind} does not name {forgotten}"
-    for name in (entity, f"{entity}__reconciles"):
-        text = (ROOT / "sql" / "core" / f"{name}.sql").read_text()
+    compares = f"functions/core.{entity}_not_as_delivered.sql"
+    for name in (f"core/{entity}.sql", f"definitions/{compares}", f"distributed/{compares}"):
+        text = (ROOT / "sql" / name).read_text()
         forgotten = [column for (column,) in columns if f"delivered.{column}" not in text]
-        assert not forgotten, f"sql/core/{name}.sql does not name {forgotten}"
+        assert not forgotten, f"sql/{name} does not name {forgotten}"
 
 
 JUDGED = {source: source.replace("_data", "s") for source in ("customer_data", "order_data", "payment_data")}

@@ -71,11 +71,20 @@ WITH changed AS (
         date_of_birth = delivered.date_of_birth,
         run_no = (SELECT audit.run_no()),
         updated_at = now()
-    FROM staging.customers AS delivered
+    FROM (
+        SELECT
+            customers.customer_id,
+            customers.first_name,
+            customers.last_name,
+            customers.email,
+            customers.country,
+            customers.gender,
+            customers.date_of_birth
+        FROM staging.customers
+        WHERE customers.reason IS NULL AND NOT (SELECT audit.loads_whole())
+    ) AS delivered
     WHERE
-        delivered.reason IS NULL
-        AND NOT (SELECT audit.loads_whole())
-        AND kept.customer_id = delivered.customer_id
+        kept.customer_id = delivered.customer_id
         AND (
             kept.first_name, kept.last_name, kept.email, kept.country, kept.gender, kept.date_of_birth
         ) IS DISTINCT FROM (

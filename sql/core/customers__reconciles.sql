@@ -7,28 +7,8 @@ WITH held AS (
 missing AS (
     SELECT
         count(*) AS lines,
-        min(delivered.customer_id) AS example
-    FROM staging.customers AS delivered
-    LEFT JOIN core.customers AS kept ON delivered.customer_id = kept.customer_id
-    WHERE
-        delivered.reason IS NULL
-        AND (
-            kept.customer_id,
-            kept.first_name,
-            kept.last_name,
-            kept.email,
-            kept.country,
-            kept.gender,
-            kept.date_of_birth
-        ) IS DISTINCT FROM (
-            delivered.customer_id,
-            delivered.first_name,
-            delivered.last_name,
-            delivered.email,
-            delivered.country,
-            delivered.gender,
-            delivered.date_of_birth
-        )
+        min(astray.customer_id) AS example
+    FROM core.customers_not_as_delivered() AS astray
 )
 
 SELECT

@@ -19,29 +19,6 @@ stale AS (
 
 SELECT audit.book('core.orders', count(*), -count(*), -sum(absent.price)) FROM absent;
 
--- A correction can move an order to another customer: the row at the old one goes first.
-WITH moved AS (
-    DELETE FROM core.orders AS kept
-    USING staging.orders AS delivered
-    WHERE
-        delivered.reason IS NULL
-        AND delivered.is_kept IS NOT true
-        AND kept.order_id = delivered.order_id
-        AND kept.customer_id <> delivered.customer_id
-    RETURNING kept.customer_id, kept.price
-),
-
-stale AS (
-    INSERT INTO core.stale_customers (customer_id, lost_order)
-    SELECT DISTINCT
-        moved.customer_id,
-        true AS lost_order
-    FROM moved
-    ON CONFLICT (customer_id) DO UPDATE SET lost_order = excluded.lost_order
-)
-
-SELECT audit.book('core.orders', count(*), -count(*), -sum(moved.price)) FROM moved;
-
 -- An empty table takes the whole delivery at once, and gets its indexes afterwards.
 SELECT audit.open_whole_load('core.orders');
 
@@ -79,6 +56,31 @@ SELECT audit.book('core.orders', count(*), count(*), sum(orders.price))
 FROM core.orders
 WHERE (SELECT audit.loads_whole());
 
+-- A correction can move an order to another customer: the row at the old one goes first.
+WITH moved AS (
+    DELETE FROM core.orders AS kept
+    USING (
+        SELECT
+            orders.order_id,
+            orders.customer_id
+        FROM staging.orders
+        WHERE orders.reason IS NULL AND orders.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
+    ) AS delivered
+    WHERE kept.order_id = delivered.order_id AND kept.customer_id <> delivered.customer_id
+    RETURNING kept.customer_id, kept.price
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id, lost_order)
+    SELECT DISTINCT
+        moved.customer_id,
+        true AS lost_order
+    FROM moved
+    ON CONFLICT (customer_id) DO UPDATE SET lost_order = excluded.lost_order
+)
+
+SELECT audit.book('core.orders', count(*), -count(*), -sum(moved.price)) FROM moved;
+
 WITH changed AS (
     UPDATE core.orders AS kept
     SET
@@ -87,12 +89,18 @@ WITH changed AS (
         price = delivered.price,
         run_no = (SELECT audit.run_no()),
         updated_at = now()
-    FROM staging.orders AS delivered
+    FROM (
+        SELECT
+            orders.order_id,
+            orders.customer_id,
+            orders.order_date,
+            orders.product,
+            orders.price
+        FROM staging.orders
+        WHERE orders.reason IS NULL AND orders.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
+    ) AS delivered
     WHERE
-        delivered.reason IS NULL
-        AND delivered.is_kept IS NOT true
-        AND NOT (SELECT audit.loads_whole())
-        AND kept.order_id = delivered.order_id
+        kept.order_id = delivered.order_id
         AND kept.customer_id = delivered.customer_id
         AND (
             kept.order_date, kept.product, kept.price

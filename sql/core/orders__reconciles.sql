@@ -13,24 +13,8 @@ WITH held AS (
 missing AS (
     SELECT
         count(*) AS lines,
-        min(delivered.order_id) AS example
-    FROM staging.orders AS delivered
-    LEFT JOIN core.orders AS kept ON delivered.order_id = kept.order_id
-    WHERE
-        delivered.reason IS NULL
-        AND (
-            kept.order_id,
-            kept.customer_id,
-            kept.order_date,
-            kept.product,
-            kept.price
-        ) IS DISTINCT FROM (
-            delivered.order_id,
-            delivered.customer_id,
-            delivered.order_date,
-            delivered.product,
-            delivered.price
-        )
+        min(astray.order_id) AS example
+    FROM core.orders_not_as_delivered() AS astray
 )
 
 SELECT

@@ -65,26 +65,6 @@ followed AS (
 
 SELECT audit.book('core.payments', 2 * count(*), 0, 0) FROM strayed;
 
--- A correction can move a payment to an order of another customer: the row at the old one goes first.
-WITH moved AS (
-    DELETE FROM core.payments AS kept
-    USING staging.payments AS delivered
-    WHERE
-        delivered.reason IS NULL
-        AND delivered.is_kept IS NOT true
-        AND kept.payment_id = delivered.payment_id
-        AND kept.customer_id <> delivered.customer_id
-    RETURNING kept.customer_id, kept.amount
-),
-
-stale AS (
-    INSERT INTO core.stale_customers (customer_id)
-    SELECT DISTINCT moved.customer_id FROM moved
-    ON CONFLICT (customer_id) DO NOTHING
-)
-
-SELECT audit.book('core.payments', count(*), -count(*), -sum(moved.amount)) FROM moved;
-
 -- An empty table takes the whole delivery at once, and gets its indexes afterwards.
 SELECT audit.open_whole_load('core.payments');
 
@@ -122,6 +102,28 @@ SELECT audit.book('core.payments', count(*), count(*), sum(payments.amount))
 FROM core.payments
 WHERE (SELECT audit.loads_whole());
 
+-- A correction can move a payment to an order of another customer: the row at the old one goes first.
+WITH moved AS (
+    DELETE FROM core.payments AS kept
+    USING (
+        SELECT
+            payments.payment_id,
+            payments.customer_id
+        FROM staging.payments
+        WHERE payments.reason IS NULL AND payments.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
+    ) AS delivered
+    WHERE kept.payment_id = delivered.payment_id AND kept.customer_id <> delivered.customer_id
+    RETURNING kept.customer_id, kept.amount
+),
+
+stale AS (
+    INSERT INTO core.stale_customers (customer_id)
+    SELECT DISTINCT moved.customer_id FROM moved
+    ON CONFLICT (customer_id) DO NOTHING
+)
+
+SELECT audit.book('core.payments', count(*), -count(*), -sum(moved.amount)) FROM moved;
+
 WITH changed AS (
     UPDATE core.payments AS kept
     SET
@@ -130,12 +132,18 @@ WITH changed AS (
         amount = delivered.amount,
         run_no = (SELECT audit.run_no()),
         updated_at = now()
-    FROM staging.payments AS delivered
+    FROM (
+        SELECT
+            payments.payment_id,
+            payments.customer_id,
+            payments.order_id,
+            payments.payment_date,
+            payments.amount
+        FROM staging.payments
+        WHERE payments.reason IS NULL AND payments.is_kept IS NOT true AND NOT (SELECT audit.loads_whole())
+    ) AS delivered
     WHERE
-        delivered.reason IS NULL
-        AND delivered.is_kept IS NOT true
-        AND NOT (SELECT audit.loads_whole())
-        AND kept.payment_id = delivered.payment_id
+        kept.payment_id = delivered.payment_id
         AND kept.customer_id = delivered.customer_id
         AND (
             kept.order_id, kept.payment_date, kept.amount

@@ -13,24 +13,8 @@ WITH held AS (
 missing AS (
     SELECT
         count(*) AS lines,
-        min(delivered.payment_id) AS example
-    FROM staging.payments AS delivered
-    LEFT JOIN core.payments AS kept ON delivered.payment_id = kept.payment_id
-    WHERE
-        delivered.reason IS NULL
-        AND (
-            kept.payment_id,
-            kept.customer_id,
-            kept.order_id,
-            kept.payment_date,
-            kept.amount
-        ) IS DISTINCT FROM (
-            delivered.payment_id,
-            delivered.customer_id,
-            delivered.order_id,
-            delivered.payment_date,
-            delivered.amount
-        )
+        min(astray.payment_id) AS example
+    FROM core.payments_not_as_delivered() AS astray
 )
 
 SELECT

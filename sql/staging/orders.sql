@@ -138,8 +138,8 @@ SELECT
 FROM judged
 LEFT JOIN staging.customers AS delivered
     ON judged.customer_id = delivered.customer_id AND delivered.reason IS NULL
-LEFT JOIN core.customers AS kept ON judged.customer_id = kept.customer_id
-LEFT JOIN core.orders AS same ON judged.order_id = same.order_id;
+LEFT JOIN core.known_customers('order_data') AS kept ON judged.customer_id = kept.customer_id
+LEFT JOIN core.known_orders('order_data') AS same ON judged.order_id = same.order_id;
 
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
 SET LOCAL enable_hashagg = off;

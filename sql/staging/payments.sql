@@ -141,13 +141,13 @@ SELECT
 FROM judged
 LEFT JOIN staging.orders AS delivered
     ON judged.order_id = delivered.order_id AND delivered.reason IS NULL
-LEFT JOIN core.orders AS kept ON judged.order_id = kept.order_id
+LEFT JOIN core.known_orders('payment_data') AS kept ON judged.order_id = kept.order_id
 LEFT JOIN staging.orders AS moving
     ON
         judged.order_id = moving.order_id
         AND judged.customer_id = moving.customer_id
         AND moving.reason LIKE '% waits:%'
-LEFT JOIN core.payments AS same ON judged.payment_id = same.payment_id;
+LEFT JOIN core.known_payments('payment_data') AS same ON judged.payment_id = same.payment_id;
 
 -- Ids come nearly in order: a sort sees that at once, a hash table of millions does not.
 SET LOCAL enable_hashagg = off;

@@ -8,7 +8,7 @@ DECLARE
     is_empty boolean;
 BEGIN
     PERFORM audit.refuse_unless_tried();
-    EXECUTE format('SELECT NOT EXISTS (SELECT 1 FROM %s)', filled) INTO is_empty;
+    EXECUTE format('SELECT NOT EXISTS (SELECT 1 FROM %s LIMIT 1)', filled) INTO is_empty;
     PERFORM set_config('ltv.loads_whole', is_empty::text, true);
     PERFORM set_config('ltv.indexes_taken_away', format('ANALYZE %s', filled), true);
 END $$;
