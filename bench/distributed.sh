@@ -39,7 +39,7 @@ sql() { $python ops/psql.py <<< "SET statement_timeout = 0; SET citus.enable_rep
 # What is one and the same: all but the clock's, and numbers that hang on the order of rows.
 rows() {
     sql "SELECT (to_jsonb(kept) - ARRAY['updated_at', 'published_at', 'change_no', 'started_at', 'ended_at', 'deployed_at',
-            'dag_run_id', 'reason', 'checked_at', 'seconds', 'loaded_at', 'first_seen_at', 'last_seen_at', 'rejected_row_id',
+            'dag_run_id', 'dag_run_started_at', 'reason', 'checked_at', 'seconds', 'loaded_at', 'first_seen_at', 'last_seen_at', 'rejected_row_id',
             CASE '$1' WHEN 'audit.replaced_rows' THEN 'customer_id' ELSE '' END] #- '{replaced,updated_at}')::text
         FROM $1 AS kept" | LC_ALL=C sort
 }
