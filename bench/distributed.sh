@@ -34,7 +34,7 @@ awk -F, -v OFS=, -v customers=$((N / 10)) 'NR > 1 && NR % 40 == 0 { $2 = $2 % cu
 
 one() { DATABASE_URL=$(< "$place/url") ADMIN_DATABASE_URL=$(< "$place/admin_url") "$@"; }
 many() { DISTRIBUTED=yes "$@"; }
-sql() { $python ops/psql.py <<< "SET statement_timeout = 0; SET citus.enable_repartition_joins = on; $1"; }
+sql() { $python ops/psql.py <<< "SET statement_timeout = 0; $1"; }
 
 # What is one and the same: all but the clock's, and numbers that hang on the order of rows.
 rows() {

@@ -7,8 +7,6 @@ DO $$
 DECLARE
     sending regprocedure;
 BEGIN
-    -- Orders are found by their number alone, which is not what they are distributed by.
-    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET citus.enable_repartition_joins = ''on''', session_user, current_database());
     -- The undo log and the guard: sql/distributed/functions says what they do on a worker.
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET citus.enable_unsafe_triggers = ''on''', session_user, current_database());
     PERFORM set_config('citus.enable_unsafe_triggers', 'on', false);
