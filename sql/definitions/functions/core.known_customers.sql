@@ -1,6 +1,6 @@
 -- core.known_customers: the customers that core has, for a delivery that names some of them.
 -- Inlined: on one server it is the table itself. sql/distributed asks the workers for those alone that the lines of the
--- source name. The linter takes the parameter for a column.
+-- source name.
 CREATE OR REPLACE FUNCTION core.known_customers(source text) RETURNS TABLE (customer_id bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC

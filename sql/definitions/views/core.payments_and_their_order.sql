@@ -1,7 +1,7 @@
 -- core.payments_and_their_order: payments, and to whom core has their order belong.
 -- Grain: one row per payment_id.
 -- Reads: core.payments, core.orders
--- Write: a view. Joined by the order's number alone: ids come nearly in order, customers do not, and by both the rows
+-- Write: a view. Joined by the number alone: ids come nearly in order, customers do not, and by both the rows
 -- would be sorted by the customer first. sql/distributed joins by both: order and payment are on one worker.
 CREATE OR REPLACE VIEW core.payments_and_their_order AS
 SELECT
