@@ -25,7 +25,7 @@ DISTRIBUTED = SQL / "distributed"
 FUNCTIONS = sorted((DISTRIBUTED / "functions").glob("*.sql"))
 VIEWS = sorted((DISTRIBUTED / "views").glob("*.sql"))
 # What a worker needs and one server does not.
-NEW = {"audit.refuse_outside_of_runs", "audit.numbers_named"}
+NEW = {"audit.refuse_outside_of_runs", "audit.numbers_named", "forecast.every_buying_day"}
 # More than what comes of 2,000 customers (their activity), less than 20,000 numbers of eight bytes.
 LIMIT = "130kB"
 # Names a new database with the extension and its workers; the test fills it.
@@ -60,7 +60,7 @@ def signatures(connection: psycopg.Connection) -> set[tuple[str, ...]]:
     return set(
         connection.execute(
             """SELECT oid::regprocedure::text, pg_get_function_result(oid), obj_description(oid)
-            FROM pg_catalog.pg_proc WHERE pronamespace::regnamespace::text IN ('audit', 'core')"""
+            FROM pg_catalog.pg_proc WHERE pronamespace::regnamespace::text IN ('audit', 'core', 'forecast')"""
         ).fetchall()
     )
 
@@ -174,6 +174,19 @@ def test_what_is_asked_of_the_workers_is_what_one_server_finds(filled: str, kind
     }
 
 
+def test_whom_a_forecast_computes_has_bought_on_the_same_days(filled: str) -> None:
+    one_by_one = """SELECT customer_id, days.* FROM core.customers
+        CROSS JOIN LATERAL forecast.buying_days_of(customer_id) AS days ORDER BY 1, 2"""
+    everybody = "SELECT * FROM forecast.known_buying_days ORDER BY 1, 2"
+    with psycopg.connect(filled) as connection:
+        found = connection.execute(everybody).fetchall()
+        for path in [*FUNCTIONS, *VIEWS]:
+            connection.execute(path.read_text())
+        assert connection.execute(everybody).fetchall() == connection.execute(one_by_one).fetchall() == found
+        connection.rollback()
+    assert len(found) > 400
+
+
 def test_its_migrations_go_forward_and_are_safe() -> None:
     migrations = sorted((DISTRIBUTED / "migrations").glob("*.sql"))
     assert migrations
@@ -206,6 +219,12 @@ def test_every_row_is_as_on_one_server_and_core_stays_on_the_workers() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"rows, 0 differ$", done.stdout, re.MULTILINE)) == 45
+    # The forecast, of everybody and then of one whom a run has changed, is merged from what the workers have.
+    for of_everybody in (True, False):
+        with psycopg.connect(os.environ[URL]) as connection:
+            connection.execute((SQL / "forecast" / "customer_rfm.sql").read_text())
+            assert connection.execute("SELECT of_everybody FROM forecast.freshness").fetchone() == (of_everybody,)
+            connection.execute("INSERT INTO core.changed_customers (run_no, customer_id) VALUES (1, 7)")
     with psycopg.connect(os.environ[URL]) as connection:
         # What a function returns is under no such limit: no more than the night's files name.
         connection.execute("SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL ltv.keeps_nothing = 'on'")

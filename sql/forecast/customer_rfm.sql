@@ -1,6 +1,6 @@
 -- forecast.customer_rfm: how often, until when and for how much each customer has bought, up to the published day.
 -- Grain: one row per customer_id with a paid order.
--- Reads: core.changed_customers, orders, payments, forecast.buying_days, freshness, marts.freshness, audit.runs
+-- Reads: core.changed_customers, orders, payments, forecast.known_buying_days, freshness, marts.freshness, audit.runs
 -- Write: merged for whom runs have changed since the last one, or for everybody; only rows that differ are written.
 
 -- Whoever is being erased (core.forget_customer) must not come back with this: one of the two waits for the other.
@@ -84,7 +84,7 @@ USING (
             buying_days.order_date,
             buying_days.orders,
             buying_days.amount
-        FROM forecast.buying_days
+        FROM forecast.known_buying_days AS buying_days
         WHERE coalesce((SELECT freshness.of_everybody FROM forecast.freshness), true)
         UNION ALL
         SELECT
