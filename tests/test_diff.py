@@ -190,6 +190,18 @@ def test_a_rule_of_staging_is_seen_in_core(project: Path, live: str, diff) -> No
     assert re.search(r"staging.orders__rejects_within_limit +\| passed +\| failed", report)
 
 
+def test_files_that_were_loaded_twice_are_taken_back_twice(project: Path, diff, cluster, template) -> None:
+    """The second run has changed nothing: with it alone taken back, core would hold what the new rule refuses."""
+    edit(project, "sql/staging/orders.sql", "WHEN price < 0\n", "WHEN price >= 100 OR price < 0\n")
+    with warehouse_of(cluster, template, "ltv_loaded_twice") as url:
+        for run_id in ("first", "again"):
+            pipeline.run_pipeline(url, ROOT / "data", AS_OF, run_id)
+        dear, all_orders = fetch(url, "SELECT count(*) FILTER (WHERE price >= 100), count(*) FROM core.orders")[0]
+        _, report, said = diff(project, url)
+    assert said == ""
+    assert row(report, "core.orders")[:4] == [f"{all_orders:,}", f"{all_orders - dear:,}", str(dear), "0"]
+
+
 def test_a_migration_is_run_on_its_side_alone(project: Path, live: str, diff) -> None:
     (project / "sql" / "migrations" / "9999_note.sql").write_text(
         "-- migrate:up\nALTER TABLE marts.customer_ltv ADD COLUMN note text DEFAULT 'new';\n-- migrate:down\n"

@@ -69,13 +69,24 @@ AS $$
     WHERE measures.task = look_back.task;
 $$;
 
--- Take the last delivery back out of core, where a run has merged it; return that run. What cannot be taken back stays.
+-- What a run was delivered, whatever the files' names.
+CREATE FUNCTION diff.contents(run_no integer) RETURNS text[]
+LANGUAGE sql STABLE
+AS $$
+    SELECT array_agg(loads.source || ' ' || loads.sha256 ORDER BY loads.source, loads.sha256)
+    FROM audit.loads
+    WHERE loads.run_no = contents.run_no
+$$;
+
+-- Take the last delivery back out of core, and return its run. Where the same files were loaded before, that run has
+-- changed nothing: those before it are taken back too. What cannot be taken back stays.
 CREATE FUNCTION diff.take_back() RETURNS integer
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     delivered constant integer := (SELECT max(loads.run_no) FROM audit.loads);
     flaw text;
+    merged integer;
 BEGIN
     SELECT
         CASE
@@ -93,18 +104,21 @@ BEGIN
     IF flaw IS NOT NULL THEN
         RAISE EXCEPTION '%', flaw USING HINT = 'Name the files with DATA=<folder or URL>.';
     END IF;
-    IF EXISTS (
-        SELECT FROM audit.ledger
-        INNER JOIN audit.runs ON ledger.run_no = runs.run_no AND runs.state <> 'undone'
-        WHERE ledger.run_no = delivered
-    ) THEN
+    FOR merged IN
+        SELECT runs.run_no
+        FROM audit.runs
+        WHERE runs.state <> 'undone' AND EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no)
+        ORDER BY runs.run_no DESC
+    LOOP
+        EXIT WHEN diff.contents(merged) IS DISTINCT FROM diff.contents(delivered);
         BEGIN
-            PERFORM audit.undo_run(delivered, 'make diff', 'to deliver it again');
+            PERFORM audit.undo_run(merged, 'make diff', 'to deliver it again');
         EXCEPTION
             WHEN raise_exception THEN
                 RAISE NOTICE 'core holds the last delivery already, and keeps it: %', sqlerrm;
+                EXIT;
         END;
-    END IF;
+    END LOOP;
     RETURN delivered;
 END $$;
 
