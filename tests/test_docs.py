@@ -288,7 +288,7 @@ def test_rows_are_shown_of_what_may_be_shown(site: Path) -> None:
     assert "None are shown of what is as received" in section(site / "tables" / "raw.order_data.html", "some-rows")
     assert "None are shown of" in section(site / "tables" / "audit.rejected_rows.html", "some-rows")
     staging = rows(section(site / "tables" / "staging.customers.html", "some-rows"))
-    assert list(map(plain, staging[0])) == ["customer_id"]
+    assert list(map(plain, staging[0])) == ["line_no", "customer_id"]
 
 
 @pytest.mark.usefixtures("described")
