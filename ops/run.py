@@ -148,7 +148,10 @@ def main() -> int:
             ).fetchone()
             show(console, connection, run.run_id)
             if published is None:
-                console.print(f"\nNot published: see above. Airflow's own log: {LOG}", style="bold red")
+                console.print(
+                    f"\nNot published: see above. What to do: README, When a check fails. Airflow's own log: {LOG}",
+                    style="bold red",
+                )
                 return 1
     except Exception as error:
         outcome = "Published, and not shown" if published else "Not published"

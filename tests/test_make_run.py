@@ -58,7 +58,7 @@ def test_a_failing_check_is_shown_with_its_file_and_ends_in_an_error(warehouse: 
     assert " failed: " in done.stdout
     # Which of the checks comes first is left to the scheduler.
     assert "It ran sql/staging/" in done.stdout
-    assert "Not published: see above." in done.stdout
+    assert "Not published: see above. What to do: README, When a check fails." in done.stdout
     # What became of every record is wanted all the more.
     _, _, summary = done.stdout.partition("\nRecords per file ")
     assert "order_data.csv       3,000 " in summary
