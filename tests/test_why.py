@@ -82,7 +82,10 @@ def test_what_counts_and_what_does_not_is_told_with_the_reason(told: str) -> Non
             ),
         ],
         "run": [
-            "run_no 1 (first night) as of 2026-01-31 published this number; last looked at in run_no 1 as of 2026-01-31"
+            (
+                "run_no 1 (first night) as of 2026-01-31 published this number; "
+                "the last publish with anything new, a number or the day, is run_no 1 as of 2026-01-31"
+            )
         ],
         "changed": [
             "published for the first time",
@@ -112,7 +115,10 @@ def test_what_has_changed_since_the_publish_before_is_told(told: str, tmp_path: 
     assert changed[1:] == ["order 13 of 2025-07-03, price 60.00: came or changed in that run"]
     # Nobody has brought anything of customer 2: the number stands as it did.
     assert why(told, 2)["run"] == [
-        "run_no 1 (first night) as of 2026-01-31 published this number; last looked at in run_no 2 as of 2026-01-31"
+        (
+            "run_no 1 (first night) as of 2026-01-31 published this number; "
+            "the last publish with anything new, a number or the day, is run_no 2 as of 2026-01-31"
+        )
     ]
 
     # As if the rule had been edited between the two.

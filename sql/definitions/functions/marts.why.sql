@@ -208,7 +208,8 @@ AS $$
         SELECT
             9, 'run',
             format(
-                'run_no %s (%s) as of %s published this number; last looked at in run_no %s as of %s',
+                'run_no %s (%s) as of %s published this number; the last publish with anything new, a number or the day, '
+                || 'is run_no %s as of %s',
                 made.run_no, made.dag_run_id, made.as_of, freshness.run_no, freshness.as_of
             ), 0
         FROM runs_of_change AS made
