@@ -1,4 +1,4 @@
-"""Start Airflow with its web page on this machine, with the daily schedule on: `make ui`.
+"""Start Airflow with its web page on this machine, with the daily schedule on unless told otherwise: `make ui`.
 
 It runs until it is interrupted. DATA (a folder or the URL of an object store's) and UI_PORT (8080 unless told) come
 from the environment. Airflow's own `standalone` would open two more ports to every network; these three processes
@@ -38,6 +38,12 @@ def is_healthy(address: str) -> bool:
     return bool(parts) and all(
         parts[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")
     )
+
+
+def schedule() -> str:
+    """Whether the daily schedule is "on" or, while the past is loaded, "off": in the words that Airflow takes."""
+    said = os.environ.get("AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE", "True").strip().lower()
+    return "off" if said in {"false", "f", "0"} else "on"
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
@@ -95,7 +101,7 @@ def main() -> int:
             if not is_announced and is_healthy(address):
                 password = json.loads(PASSWORDS.read_text(encoding="utf-8"))["admin"]
                 print(f"Airflow:  {address}\nLogin:    admin\nPassword: {password}", flush=True)
-                print("The daily schedule is on. Stop with Ctrl-C.", flush=True)
+                print(f"The daily schedule is {schedule()}. Stop with Ctrl-C.", flush=True)
                 is_announced = True
             time.sleep(1)
         print(f"Airflow has ended; its log: {LOG}", file=sys.stderr)

@@ -170,6 +170,16 @@ def green_run(airflow: Airflow) -> str:
     return run_id
 
 
+@pytest.mark.parametrize(("said", "schedule"), [(None, "on"), ("True", "on"), ("False", "off"), ("0", "off")])
+def test_make_ui_says_whether_the_schedule_is_on(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, schedule: str
+) -> None:
+    monkeypatch.delenv("AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE", raising=False)
+    if said:
+        monkeypatch.setenv("AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE", said)
+    assert ui.schedule() == schedule
+
+
 def test_there_is_no_import_error(airflow: Airflow) -> None:
     assert airflow.client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"] == []
     dag = airflow.client.get("/api/v2/dags/customer_ltv").json()
