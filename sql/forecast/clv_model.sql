@@ -67,17 +67,6 @@ due AS (
         )
 ),
 
--- The customers of today are nearly those of a week ago.
-last_fit AS (
-    SELECT
-        ARRAY[ln(clv_model.r), ln(clv_model.alpha), ln(clv_model.a), ln(clv_model.b)] AS purchases,
-        ARRAY[ln(clv_model.p), ln(clv_model.q), ln(clv_model.gamma)] AS values_of
-    FROM forecast.clv_model
-    WHERE clv_model.r IS NOT NULL
-    ORDER BY clv_model.model_no DESC
-    LIMIT 1
-),
-
 fitted AS (
     SELECT
         due.as_of,
@@ -98,12 +87,12 @@ fitted AS (
         -- At q <= 1 the mean of what customers spend is infinite.
         spent.is_found AND spent.top[2] > 0 AS has_values
     FROM due
-    LEFT JOIN last_fit ON true
     LEFT JOIN
         LATERAL
         forecast.climb(
             'forecast.bg_nbd_gradient',
-            coalesce(last_fit.purchases, ARRAY[0, due.log_weeks, 0, 0]),
+            -- Not where the last fit ended: at a limit, as where nobody had left yet, the ground is flat all around.
+            ARRAY[0, due.log_weeks, 0, 0],
             -- Out there all customers are alike: it fits no better, and neighbours' gamma functions do not differ.
             ARRAY[7, 12, 7, 7]
         ) AS purchases
@@ -112,10 +101,7 @@ fitted AS (
         LATERAL
         forecast.climb(
             'forecast.gamma_gamma_gradient',
-            CASE
-                WHEN last_fit.values_of[1] IS NULL THEN ARRAY[1, 1, due.log_value]
-                ELSE last_fit.values_of
-            END,
+            ARRAY[1, 1, due.log_value],
             -- The last one is an amount of money, in whatever currency.
             ARRAY[7, 7, 37]
         ) AS spent
