@@ -721,6 +721,18 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
         execute(warehouse, edited)
         assert fetch(warehouse, taken) == [(is_everybody, 0)]
     assert fetch(warehouse, "SELECT monetary_value FROM forecast.customer_rfm WHERE customer_id = 200") != [(1,)]
+    # An edit of what follows from the same days and amounts is one too.
+    kept = "SELECT sum(recency), sum(mean_amount), min(sample) FROM forecast.customer_rfm"
+    ((recency, mean, _),) = fetch(warehouse, kept)
+    execute(
+        warehouse,
+        text.replace("/ 7 AS recency", "AS recency")
+        .replace("::double precision AS mean_amount", " * 2 AS mean_amount")
+        .replace("forecast.sample_of(bought.customer_id)", "101"),
+    )
+    assert fetch(warehouse, kept) == [(pytest.approx(7 * recency), pytest.approx(2 * mean), 101)]
+    execute(warehouse, text)
+    assert fetch(warehouse, kept)[0][:2] == (pytest.approx(recency), pytest.approx(mean))
     execute(warehouse, "SELECT audit.undo_run(2, 'Ann', 'the wrong file')")
     run_forecast(warehouse)
     assert fetch(warehouse, taken)[0][0]

@@ -141,8 +141,10 @@ USING (
         bought.recency,
         bought.repeat_amount,
         bought.monetary_value,
+        bought.monetary_value::double precision AS mean_amount,
         bought.total_orders,
-        bought.total_amount
+        bought.total_amount,
+        forecast.sample_of(bought.customer_id) AS sample
     FROM bought
     FULL JOIN expected ON bought.customer_id = expected.customer_id
 ) AS computed
@@ -152,18 +154,24 @@ WHEN MATCHED AND (
     kept.frequency,
     kept.first_order_date,
     kept.last_order_date,
+    kept.recency,
     kept.repeat_amount,
     kept.monetary_value,
+    kept.mean_amount,
     kept.total_orders,
-    kept.total_amount
+    kept.total_amount,
+    kept.sample
 ) IS DISTINCT FROM (
     computed.frequency,
     computed.first_order_date,
     computed.last_order_date,
+    computed.recency,
     computed.repeat_amount,
     computed.monetary_value,
+    computed.mean_amount,
     computed.total_orders,
-    computed.total_amount
+    computed.total_amount,
+    computed.sample
 ) THEN
     UPDATE
         SET
@@ -173,9 +181,10 @@ WHEN MATCHED AND (
             recency = computed.recency,
             repeat_amount = computed.repeat_amount,
             monetary_value = computed.monetary_value,
-            mean_amount = computed.monetary_value,
+            mean_amount = computed.mean_amount,
             total_orders = computed.total_orders,
-            total_amount = computed.total_amount
+            total_amount = computed.total_amount,
+            sample = computed.sample
 WHEN NOT MATCHED AND computed.frequency IS NOT NULL THEN INSERT (
     customer_id,
     frequency,
@@ -196,10 +205,10 @@ WHEN NOT MATCHED AND computed.frequency IS NOT NULL THEN INSERT (
     computed.recency,
     computed.repeat_amount,
     computed.monetary_value,
-    computed.monetary_value,
+    computed.mean_amount,
     computed.total_orders,
     computed.total_amount,
-    forecast.sample_of(computed.customer_id)
+    computed.sample
 );
 
 ANALYZE forecast.customer_rfm;
