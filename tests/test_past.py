@@ -245,6 +245,26 @@ def test_each_forecast_is_given_back_as_it_was_published(url: str, night: Callab
         assert forecast_of(url, day) == but_for(rows, 2), day
 
 
+def test_a_model_of_a_delivery_that_was_undone_forecasts_nothing_more(url: str, night: Callable[..., Rows]) -> None:
+    """Nor does it when the right files come for the same day."""
+    night("2026-01-10", **many())
+    run_forecast(url)
+    wrong = [(n, who) for n in range(1, 18) for who in range(1, 40)]
+    night(
+        "2026-01-18",
+        [customer(2)],
+        **several(*(bought(9000 + 100 * n + who, who, f"2026-01-{n:02}", 9000) for n, who in wrong)),
+    )
+    run_forecast(url)
+    execute(url, "SELECT audit.undo_run(max(run_no), 'Ann', 'the wrong file') FROM audit.runs")
+    night("2026-01-18", [customer(2)], **bought(9200, 2, "2026-01-17", 7))
+    run_forecast(url)
+    fits = fetch(url, "SELECT model_no, as_of::text, round(log_likelihood) FROM forecast.clv_model ORDER BY model_no")
+    assert [day for _, day, _ in fits] == ["2026-01-10", "2026-01-18", "2026-01-18"]
+    assert fits[1][2] != fits[2][2]
+    assert {row[-1] for row in forecast_now(url)} == {3}
+
+
 def test_the_days_before_nobody_was_forecast_and_those_without_a_model(url: str, night: Callable[..., Rows]) -> None:
     night("2026-01-10", **FIRST)
     run_forecast(url)

@@ -1,6 +1,6 @@
 -- forecast.clv_model: the models, fitted to what customers have bought up to the published day; once a week.
 -- Grain: one row per fit.
--- Reads: forecast.cohorts, repeat_buyers, assumptions, freshness
+-- Reads: forecast.cohorts, repeat_buyers, assumptions, freshness, audit.runs
 -- Write: appended; nothing where the last fit is young enough.
 
 -- A crash of the server empties UNLOGGED tables; that must not pass for customers who never come back.
@@ -64,6 +64,16 @@ due AS (
             WHERE
                 clv_model.as_of <= bought.as_of
                 AND clv_model.as_of > bought.as_of - assumptions.refit_after_days
+                -- One that was fitted to a delivery that has been undone since is none.
+                AND NOT EXISTS (
+                    SELECT FROM audit.runs AS undone
+                    INNER JOIN audit.runs AS undoing
+                        ON undone.dag_run_id LIKE '%, undone by run ' || undoing.run_no
+                    WHERE
+                        undone.as_of <= clv_model.as_of
+                        AND undone.started_at < clv_model.fitted_at
+                        AND undoing.ended_at > clv_model.fitted_at
+                )
         )
 ),
 

@@ -1,6 +1,6 @@
 -- forecast.expectations: what whoever has bought so often since the same day will buy in 12 months, if he still buys.
 -- Grain: one row per frequency and t.
--- Reads: forecast.cohorts, freshness, clv_model, assumptions
+-- Reads: forecast.cohorts, freshness, clv_model, assumptions, audit.runs
 -- Write: rebuilt. Without a model what is expected is NULL.
 
 DROP TABLE IF EXISTS forecast.expectations;
@@ -17,8 +17,18 @@ WITH model AS (
         clv_model.q,
         clv_model.gamma
     FROM forecast.clv_model
-    -- Not one that knows of days that have been taken back since.
-    WHERE clv_model.as_of <= (SELECT freshness.as_of FROM forecast.freshness)
+    -- Not one that knows of days, or of a delivery, that have been taken back since: forecast.clv_model asks the same.
+    WHERE
+        clv_model.as_of <= (SELECT freshness.as_of FROM forecast.freshness)
+        AND NOT EXISTS (
+            SELECT FROM audit.runs AS undone
+            INNER JOIN audit.runs AS undoing
+                ON undone.dag_run_id LIKE '%, undone by run ' || undoing.run_no
+            WHERE
+                undone.as_of <= clv_model.as_of
+                AND undone.started_at < clv_model.fitted_at
+                AND undoing.ended_at > clv_model.fitted_at
+        )
     ORDER BY clv_model.model_no DESC
     LIMIT 1
 ),
