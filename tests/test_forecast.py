@@ -287,9 +287,7 @@ def test_a_week_later_it_is_fitted_again(warehouse: str, published_summary: list
     assert fetch(warehouse, "SELECT count(*) FROM forecast.clv_model") == [(2,)]
 
 
-def test_a_fit_hangs_on_the_customers_and_not_on_the_fit_before(
-    warehouse: str, published_summary: list[tuple]
-) -> None:
+def test_a_fit_hangs_on_the_customers_and_not_on_the_fit_before(warehouse: str, published_summary: list[tuple]) -> None:
     """As in a young shop: nobody has left yet, all pay the same, and both parameters are at their limits."""
     first = fit(warehouse, [(n % 5, 10 + n % 9, 10 + n % 9, 20.0) if n % 5 else (0, 0, 10, 0) for n in range(1000)])
     assert (first["verdict"], first["a"] < 1e-3, first["p"] > 1000) == ("fitted", True, True)
@@ -737,6 +735,31 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
     run_forecast(warehouse)
     assert fetch(warehouse, taken)[0][0]
     assert fetch(warehouse, "SELECT count(*) FROM forecast.customer_rfm WHERE customer_id = 301") == [(0,)]
+
+
+def test_whom_a_run_has_changed_that_began_again_after_two_weeks_is_not_missed(warehouse: str, tmp_path: Path) -> None:
+    """It has published before, the forecast knows of it, and what it noted the second time has expired at once."""
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path / "first"), "2026-01-31", "first")
+    run_forecast(warehouse)
+    execute(
+        warehouse,
+        """UPDATE audit.runs SET state = 'failed', started_at = started_at - interval '15 days';
+        SET LOCAL ltv.run_no = '1';
+        INSERT INTO core.changed_customers (run_no, customer_id) SELECT 1, n FROM generate_series(1, 50) AS n""",
+    )
+    for turn, (day, run) in enumerate([("2026-01-31", "first"), ("2026-02-01", "second")], start=9001):
+        night = deliver(
+            tmp_path / run / "again",
+            customer_data=[customer(turn)],
+            order_data=[[turn, turn - 8999, "2026-01-30", "Phone", 5]],
+            payment_data=[[turn, turn - 8999, turn, "2026-01-30", 5]],
+        )
+        run_pipeline(warehouse, night, day, run)
+    written = "SELECT rows_written FROM audit.steps WHERE run_no = 2 AND task = 'core.customer_activity'"
+    # The 51 that have expired are not counted.
+    assert fetch(warehouse, written) == [(2,)]
+    run_forecast(warehouse)
 
 
 def test_a_forecast_of_what_is_not_published_is_refused(warehouse: str, tmp_path: Path) -> None:

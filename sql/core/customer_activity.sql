@@ -105,9 +105,15 @@ ON CONFLICT (customer_id) DO UPDATE
         updated_at = excluded.updated_at;
 
 -- For whoever keeps something about customers outside of runs, and as long as an undo is possible.
-DELETE FROM core.changed_customers
-USING audit.runs
-WHERE changed_customers.run_no = runs.run_no AND runs.started_at < now() - audit.undo_kept_for();
+WITH expired AS (
+    DELETE FROM core.changed_customers
+    USING audit.runs
+    WHERE changed_customers.run_no = runs.run_no AND runs.started_at < now() - audit.undo_kept_for()
+    RETURNING changed_customers.change_no
+)
+
+-- Nor are these rows that the run has written.
+SELECT count(*) AS expired FROM expired;
 
 INSERT INTO core.changed_customers (run_no, customer_id)
 SELECT

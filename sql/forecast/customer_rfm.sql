@@ -15,10 +15,10 @@ WITH published AS (
         known.run_no IS NULL
         -- This file; what it calls belongs to the runs, which compute everybody where that has been edited.
         OR known.file_md5 <> md5(current_query())
-        -- Whom it has changed may have expired.
+        -- Whom it has changed may have expired; that very run may have begun again since.
         OR EXISTS (
             SELECT FROM audit.runs
-            WHERE runs.run_no > known.run_no AND runs.started_at < now() - audit.undo_kept_for()
+            WHERE runs.run_no >= known.run_no AND runs.started_at < now() - audit.undo_kept_for()
         ) AS is_unknown
     FROM marts.freshness
     LEFT JOIN forecast.freshness AS known ON true
