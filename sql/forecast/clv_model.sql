@@ -1,6 +1,6 @@
 -- forecast.clv_model: the models, fitted to what customers have bought up to the published day; once a week.
 -- Grain: one row per fit.
--- Reads: forecast.cohorts, repeat_buyers, assumptions, freshness, audit.runs
+-- Reads: forecast.cohorts, repeat_buyers, standing_models, assumptions, freshness
 -- Write: appended; nothing where the last fit is young enough.
 
 -- A crash of the server empties UNLOGGED tables; that must not pass for customers who never come back.
@@ -27,7 +27,8 @@ INSERT INTO forecast.clv_model (
     value_log_likelihood,
     value_iterations,
     frequency_value_correlation,
-    seconds
+    seconds,
+    fitted_at
 )
 WITH bought AS (
     SELECT
@@ -60,21 +61,32 @@ due AS (
     WHERE
         bought.customers > 0
         AND NOT EXISTS (
-            SELECT FROM forecast.clv_model
+            SELECT FROM forecast.standing_models
             WHERE
-                clv_model.as_of <= bought.as_of
-                AND clv_model.as_of > bought.as_of - assumptions.refit_after_days
-                -- One that was fitted to a delivery that has been undone since is none.
-                AND NOT EXISTS (
-                    SELECT FROM audit.runs AS undone
-                    INNER JOIN audit.runs AS undoing
-                        ON undone.dag_run_id LIKE '%, undone by run ' || undoing.run_no
-                    WHERE
-                        undone.as_of <= clv_model.as_of
-                        AND undone.started_at < clv_model.fitted_at
-                        AND undoing.ended_at > clv_model.fitted_at
-                )
+                standing_models.as_of <= bought.as_of
+                AND standing_models.as_of > bought.as_of - assumptions.refit_after_days
         )
+),
+
+-- The customers of today are nearly those of a week ago. But from far out, as where nobody had left yet or all paid the
+-- same, no slope leads back.
+last_fit AS (
+    SELECT
+        CASE
+            WHEN greatest(abs(ln(standing_models.r)), abs(ln(standing_models.a)), abs(ln(standing_models.b))) < 3
+                THEN
+                    ARRAY[
+                        ln(standing_models.r), ln(standing_models.alpha), ln(standing_models.a), ln(standing_models.b)
+                    ]
+        END AS purchases,
+        CASE
+            WHEN greatest(abs(ln(standing_models.p)), abs(ln(standing_models.q))) < 3
+                THEN ARRAY[ln(standing_models.p), ln(standing_models.q), ln(standing_models.gamma)]
+        END AS values_of
+    FROM forecast.standing_models
+    WHERE standing_models.r IS NOT NULL
+    ORDER BY standing_models.model_no DESC
+    LIMIT 1
 ),
 
 fitted AS (
@@ -97,12 +109,12 @@ fitted AS (
         -- At q <= 1 the mean of what customers spend is infinite.
         spent.is_found AND spent.top[2] > 0 AS has_values
     FROM due
+    LEFT JOIN last_fit ON true
     LEFT JOIN
         LATERAL
         forecast.climb(
             'forecast.bg_nbd_gradient',
-            -- Not where the last fit ended: at a limit, as where nobody had left yet, the ground is flat all around.
-            ARRAY[0, due.log_weeks, 0, 0],
+            coalesce(last_fit.purchases, ARRAY[0, due.log_weeks, 0, 0]),
             -- Out there all customers are alike: it fits no better, and neighbours' gamma functions do not differ.
             ARRAY[7, 12, 7, 7]
         ) AS purchases
@@ -111,7 +123,7 @@ fitted AS (
         LATERAL
         forecast.climb(
             'forecast.gamma_gamma_gradient',
-            ARRAY[1, 1, due.log_value],
+            coalesce(last_fit.values_of, ARRAY[1, 1, due.log_value]),
             -- The last one is an amount of money, in whatever currency.
             ARRAY[7, 7, 37]
         ) AS spent
@@ -153,5 +165,7 @@ SELECT
         SELECT corr(repeat_buyers.frequency, repeat_buyers.repeat_amount / repeat_buyers.frequency)
         FROM forecast.repeat_buyers
     ) AS frequency_value_correlation,
-    extract(EPOCH FROM clock_timestamp() - transaction_timestamp()) AS seconds
+    extract(EPOCH FROM clock_timestamp() - transaction_timestamp()) AS seconds,
+    -- An undo since then takes from it what it was fitted to.
+    (SELECT freshness.computed_at FROM forecast.freshness) AS fitted_at
 FROM fitted;

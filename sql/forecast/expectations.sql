@@ -1,6 +1,6 @@
 -- forecast.expectations: what whoever has bought so often since the same day will buy in 12 months, if he still buys.
 -- Grain: one row per frequency and t.
--- Reads: forecast.cohorts, freshness, clv_model, assumptions, audit.runs
+-- Reads: forecast.cohorts, freshness, standing_models, assumptions
 -- Write: rebuilt. Without a model what is expected is NULL.
 
 DROP TABLE IF EXISTS forecast.expectations;
@@ -8,28 +8,18 @@ DROP TABLE IF EXISTS forecast.expectations;
 CREATE TABLE forecast.expectations AS
 WITH model AS (
     SELECT
-        clv_model.model_no,
-        clv_model.r,
-        clv_model.alpha,
-        clv_model.a,
-        clv_model.b,
-        clv_model.p,
-        clv_model.q,
-        clv_model.gamma
-    FROM forecast.clv_model
-    -- Not one that knows of days, or of a delivery, that have been taken back since: forecast.clv_model asks the same.
-    WHERE
-        clv_model.as_of <= (SELECT freshness.as_of FROM forecast.freshness)
-        AND NOT EXISTS (
-            SELECT FROM audit.runs AS undone
-            INNER JOIN audit.runs AS undoing
-                ON undone.dag_run_id LIKE '%, undone by run ' || undoing.run_no
-            WHERE
-                undone.as_of <= clv_model.as_of
-                AND undone.started_at < clv_model.fitted_at
-                AND undoing.ended_at > clv_model.fitted_at
-        )
-    ORDER BY clv_model.model_no DESC
+        standing_models.model_no,
+        standing_models.r,
+        standing_models.alpha,
+        standing_models.a,
+        standing_models.b,
+        standing_models.p,
+        standing_models.q,
+        standing_models.gamma
+    FROM forecast.standing_models
+    -- Not one that knows of days that have been taken back since.
+    WHERE standing_models.as_of <= (SELECT freshness.as_of FROM forecast.freshness)
+    ORDER BY standing_models.model_no DESC
     LIMIT 1
 ),
 
