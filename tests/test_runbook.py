@@ -345,6 +345,20 @@ def test_what_is_no_longer_kept_cannot_be_undone(url: str, tmp_path: Path) -> No
     assert fetch(url, "SELECT run_no FROM audit.replaced_rows") == []
 
 
+def test_whom_a_run_has_computed_is_noted_for_as_long_as_it_can_be_undone(url: str, tmp_path: Path) -> None:
+    noted = "SELECT run_no, customer_id FROM core.changed_customers ORDER BY change_no"
+    many = {**FIRST, "customer_data": [customer(n) for n in range(1, 21)]}
+    run_pipeline(url, deliver(tmp_path / "1", **many), "2026-01-29", "first")
+    assert fetch(url, noted) == [(1, None)]
+    run_pipeline(url, deliver(tmp_path / "2", **SECOND), "2026-01-30", "second")
+    second = [(2, number) for number in (1, 2, 3, 4, 5)]
+    assert sorted(fetch(url, noted)[1:]) == second
+    execute(url, "UPDATE audit.runs SET started_at = started_at - audit.undo_kept_for() WHERE run_no = 1")
+    run_pipeline(url, deliver(tmp_path / "3", **SECOND), "2026-01-31", "third")
+    assert sorted(fetch(url, noted)) == second
+    assert fetch(url, "SELECT FROM audit.hand_writes") == []
+
+
 def test_a_claim_is_overridden_by_name_for_a_while_and_visibly(url: str, tmp_path: Path) -> None:
     claim = "intermediate.customer_ltv__total_near_the_published"
     run_pipeline(url, deliver(tmp_path / "first", **FIRST), "2026-01-29", "first")
