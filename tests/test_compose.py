@@ -107,6 +107,29 @@ def test_compose_refuses_to_start_without(missing: str, tmp_path: Path) -> None:
     subprocess.run(compose, cwd=tmp_path, env=path, check=True)
 
 
+def test_the_warehouse_can_be_elsewhere_by_the_file_that_the_guide_shows(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "docker-compose.yaml", tmp_path)
+    shown = (ROOT / "docs" / "deployment.md").read_text().partition("**Beside compose**")[2]
+    (tmp_path / "docker-compose.override.yaml").write_text(shown.partition("```yaml\n")[2].partition("```")[0])
+    url = "postgresql://ltv_pipeline:a%40$b@db.example.com/warehouse?sslrootcert=/opt/airflow/ca.pem"
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in NAMES) + f"WAREHOUSE_URL='{url}'\n")
+    compose = [Path(sys.executable).with_name("docker-compose"), "--profile", "celery", "config", "--format", "json"]
+    done = subprocess.run(compose, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
+    services = json.loads(done.stdout)["services"]
+    init = services["init"]["environment"]
+    # A dollar that a container gets stands there twice.
+    assert (init["DATABASE_URL"].replace("$$", "$"), init["ADMIN_DATABASE_URL"]) == (url, "")
+    mounting = {
+        name
+        for name, service in services.items()
+        if any(volume["target"] == "/opt/airflow/ca.pem" for volume in service.get("volumes", []))
+    }
+    # The web page alone asks nothing of the warehouse.
+    ours = {name for name, service in services.items() if service["image"] == "customer-ltv:local"}
+    assert mounting == ours - {"api-server"}
+    assert not [name for name, service in services.items() if "@postgres:5432/warehouse" in json.dumps(service)]
+
+
 # On an engine
 
 
