@@ -25,6 +25,7 @@ from sql_files import SQL, deployed_fingerprint
 # What libpq would take from whoever calls, over the head of the login's own settings.
 NOT_OURS = ("PGDATESTYLE", "PGTZ", "PGOPTIONS", "PGCLIENTENCODING", "PGGEQO")
 DROP_FIRST = "a view that loses or renames a column, or changes its type, is dropped by a migration first"
+DROP_FUNCTION_FIRST = "a function that returns other columns than before is dropped by a migration first"
 LOCKED = "another session holds a lock on what it changes; try again when that has ended (pg_stat_activity shows it)"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('make migrate', 0))"
 
@@ -195,6 +196,8 @@ def apply_files(connection: psycopg.Connection, paths: list[Path]) -> None:
             raise SystemExit(f"make migrate: {path.relative_to(SQL.parent)}: {LOCKED}") from None
         except psycopg.errors.InvalidTableDefinition as error:
             raise SystemExit(f"make migrate: {path.relative_to(SQL.parent)}: {error}\n{DROP_FIRST}") from None
+        except psycopg.errors.InvalidFunctionDefinition as error:
+            raise SystemExit(f"make migrate: {path.relative_to(SQL.parent)}: {error}\n{DROP_FUNCTION_FIRST}") from None
         except psycopg.Error as error:
             raise SystemExit(f"make migrate: {path.relative_to(SQL.parent)}: {error}") from None
 

@@ -268,6 +268,28 @@ def test_a_view_that_loses_a_column_is_named_and_what_to_do(
     assert str(failed.value).endswith("is dropped by a migration first")
 
 
+def test_a_function_that_returns_another_column_is_named_and_what_to_do(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As README has it for a column of a file that core is to keep."""
+    url = new_database()
+    changed = use(tmp_path, monkeypatch)
+    migrate.migrate(url)
+    wider = changed / "definitions" / "functions" / "core.known_orders.sql"
+    text = wider.read_text().replace("numeric(14, 2)\n", "numeric(14, 2),\n    channel text\n")
+    wider.write_text(text.replace("orders.price\n", "orders.price,\n        orders.channel\n"))
+    column = "ALTER TABLE core.orders ADD COLUMN channel text;"
+    (changed / "migrations" / "9998_channel.sql").write_text(f"-- migrate:up\n{column}\n{DOWN}")
+    with pytest.raises(SystemExit) as failed:
+        migrate.migrate(url)
+    assert str(failed.value).startswith("make migrate: sql/definitions/functions/core.known_orders.sql: cannot change ")
+    assert str(failed.value).endswith("is dropped by a migration first")
+    drop = "DROP FUNCTION core.known_orders(text);"
+    (changed / "migrations" / "9999_drop.sql").write_text(f"-- migrate:up\n{drop}\n{DOWN}")
+    migrate.migrate(url)
+    assert fetch(url, "SELECT channel FROM core.known_orders('order_data')") == []
+
+
 def test_a_failing_migration_is_named_and_leaves_nothing_behind(
     new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
