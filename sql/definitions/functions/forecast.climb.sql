@@ -113,8 +113,8 @@ BEGIN
                 END LOOP;
                 most := greatest(most, gain);
                 -- After this step as much of it remains as, by what remained of the one before, does.
-                is_found := longest * CASE WHEN turn = 1 THEN 1e-2 ELSE least(1, longest / before) END 
-                    < CASE WHEN share = 100 THEN 3e-5 ELSE 1e-3 END;
+                is_found := longest * CASE WHEN turn = 1 THEN 1e-2 ELSE least(1, longest / before) END
+                < CASE WHEN share = 100 THEN 1e-6 ELSE 1e-3 END;
                 EXIT WHEN is_found OR iterations = 500 OR part < 1e-9;
                 EXECUTE ask INTO there USING point, share;
                 EXIT WHEN there[1] >= here[1] + 1e-4 * gain;
