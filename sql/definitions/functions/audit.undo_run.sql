@@ -28,6 +28,9 @@ BEGIN
     WHERE runs.state <> 'undone' AND EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no)
     ORDER BY runs.run_no DESC
     LIMIT 1;
+    IF undone.run_no IS NULL THEN
+        RAISE EXCEPTION 'no run is left that changed core and was not undone';
+    END IF;
     IF undone.run_no IS DISTINCT FROM undo_run.run_no THEN
         RAISE EXCEPTION 'run % is not the last that changed core: that is run %', undo_run.run_no, undone.run_no
             USING HINT = 'Runs are undone one by one, the last one first.';
