@@ -12,13 +12,22 @@ FILES = ("sql/*/*.sql", "sql/definitions/*/*.sql")
 # Beside what is no part of a run: these say who may read, and how long a statement may take.
 CHANGES_NO_ROW = ("sql/definitions/grants.sql", "sql/definitions/login_defaults.sql")
 PROSE = re.compile(r"--[^\n]*|COMMENT ON [^;]*;")
+# What a task writes beside the table that it is named after.
+WRITTEN_WITH = {
+    "core.changed_customers": "core.customer_activity",
+    "marts.freshness": "marts.customer_ltv",
+    "marts.customer_ltv_history": "marts.customer_ltv",
+    "forecast.freshness": "forecast.customer_rfm",
+    "forecast.publishes": "forecast.customer_forecast",
+    "forecast.customer_forecast_history": "forecast.customer_forecast",
+}
 NAME = re.compile(r"\b(?:raw|staging|core|intermediate|marts|forecast|audit)\.\w+")
 
 
 def files_of(root: Path) -> dict[str, bytes]:
-    """Return the files that can change a run, by their paths under the folder."""
+    """Return the files that can change a run or a forecast, by their paths under the folder."""
     paths = {path.relative_to(root).as_posix(): path for pattern in FILES for path in root.glob(pattern)}
-    apart = (*(f"sql/{folder}/" for folder in sql_files.NOT_IN_A_RUN), *CHANGES_NO_ROW)
+    apart = (*(f"sql/{folder}/" for folder in sql_files.NOT_IN_A_RUN - {"forecast"}), *CHANGES_NO_ROW)
     return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(apart)}
 
 
@@ -26,6 +35,11 @@ def name_of(path: str) -> str:
     """Return the name of what a file makes: a table, a check, a view or a function."""
     stem = Path(path).stem
     return stem if "." in stem else f"{Path(path).parent.name}.{stem}"
+
+
+def filled_by(tables: set[str]) -> set[str]:
+    """Return the names of tables with those of the tasks that write them beside their own."""
+    return tables | {WRITTEN_WITH[table] for table in tables & WRITTEN_WITH.keys()}
 
 
 class Edit:
@@ -76,7 +90,7 @@ class Edit:
         while True:
             more = set()
             for place, task in enumerate(order):
-                tables = self.tables(task)
+                tables = filled_by(self.tables(task))
                 if task not in found and tables & found & set(order[:place]):
                     more.add(task)
                 if task in found:
@@ -88,7 +102,10 @@ class Edit:
 
     def shown(self, tasks: list[str]) -> list[str]:
         """Return the views of marts that may show something else when these tasks do."""
-        # The publish writes its history too.
-        made = {*tasks, *("marts.customer_ltv_history" for task in tasks if task == "marts.customer_ltv")}
         marts = {view for view in self.views if view.startswith("marts.")}
-        return sorted(view for view in marts if view in self.code or self.tables(view) & made)
+        # The day and the run that are published are the same on both sides.
+        return sorted(
+            view
+            for view in marts
+            if view in self.code or filled_by(self.tables(view) - {"marts.freshness"}) & set(tasks)
+        )

@@ -38,6 +38,14 @@ from sql_files import ROOT, SQL, header
 
 HERE = SQL / "admin" / "diff"
 SCHEMAS = ("audit", "raw", "staging", "core", "intermediate", "marts", "forecast")
+BEHIND_THE_SECTIONS = (
+    "marts.customer_ltv",
+    "audit.check_results",
+    "forecast.check_results",
+    "forecast.clv_model",
+    "forecast.publishes",
+    "diff.measures",
+)
 
 
 def run(*command: str | Path, send: str | bytes = b"", env: dict[str, str] | None = None) -> bytes:
@@ -78,10 +86,10 @@ def revision() -> str:
 
 
 def check_out(commit: str, folder: Path) -> None:
-    """Put the SQL and the DAG as a commit has them into the folder, and around them what runs them now."""
+    """Put the SQL and the DAGs as a commit has them into the folder, and around them what runs them now."""
     for name in ("ops", "dags"):
         shutil.copytree(ROOT / name, folder / name)
-    then = git("archive", "--format=tar", commit, "sql", "dags/customer_ltv.py")
+    then = git("archive", "--format=tar", commit, "sql", "dags/customer_ltv.py", "dags/customer_forecast.py")
     run(shutil.which("tar") or "tar", "-x", "-C", folder, send=then)
     shutil.copytree(HERE, folder / "sql" / "admin" / "diff", dirs_exist_ok=True)
 
@@ -261,7 +269,7 @@ def bring_over(ours: psycopg.Connection, theirs: psycopg.Connection, table: str)
 def compare(ours: psycopg.Connection, theirs: psycopg.Connection, tables: list[str]) -> None:
     """Have the tables of both sides compared, in the database of ours."""
     ours.execute((HERE / "compare.sql").read_bytes())
-    for table in sorted({*tables, "marts.customer_ltv", "audit.check_results", "diff.measures"}):
+    for table in sorted({*tables, *BEHIND_THE_SECTIONS}):
         bring_over(ours, theirs, table)
     for table in tables:
         ours.execute("SELECT diff.compare(%s)", [table])
@@ -326,16 +334,16 @@ def main() -> int:
         named = git("log", "-1", "--format=%h %s", commit).decode().strip()
         print(f"# What the edit does\n\nBASE is {named}.")
         if not edit.paths:
-            print("\nNo file that a run is made of differs from it.")
+            print("\nNo file that a run or a forecast is made of differs from it.")
             return 0
         os.environ["AIRFLOW_HOME"] = str(home)
         import pipeline
 
-        twice = edit.tasks(task.task_id for task in pipeline.tasks())
+        twice = edit.tasks(task.task_id for task in [*pipeline.tasks(), *pipeline.forecast_tasks()])
         shown = edit.shown(twice)
         print("\nEdited: " + ", ".join(edit.paths) + ".")
         if not twice + shown:
-            print("\nNothing that a run computes is made by it.")
+            print("\nNothing that a run or a forecast computes is made by it.")
             return 0
         print("\nRun twice: " + (", ".join(twice) or "nothing") + ".")
         url, admin_url = warehouse()

@@ -40,6 +40,15 @@ def tasks() -> list[Any]:
     return list(dag.topological_sort())
 
 
+@functools.cache
+def forecast_tasks() -> list[Any]:
+    """Return the tasks of the DAG that follows a publish, in an order that its arrows allow."""
+    import customer_forecast
+
+    dag: Any = customer_forecast.dag
+    return list(dag.topological_sort())
+
+
 def is_copy(task: Any) -> bool:
     """Whether a task copies files into raw; every other one is a file of sql/."""
     from copy_csv import CopyCsvOperator

@@ -1,4 +1,4 @@
-"""Run some of the DAG's tasks in a copy of the warehouse, for `make diff`: as Airflow would, and measured.
+"""Run some of the DAGs' tasks in a copy of the warehouse, for `make diff`: as Airflow would, and measured.
 
 It belongs to the folder that it lies in: `make diff` puts one of its own around another version of sql/ and dags/.
 DATABASE_URL is the copy, AIRFLOW_HOME a folder of Airflow's. Standard input is a JSON object:
@@ -77,6 +77,8 @@ def run_task(connection: psycopg.Connection, task: Any, folder: str | None) -> N
     with connection.transaction():
         if pipeline.is_copy(task):
             pipeline.run_task(connection, task, str(folder), RUN)
+        elif task.task_id.startswith("forecast."):
+            seconds, written = run_file(connection, task.task_id)
         else:
             # Without its name: the files that nothing has changed for have run before.
             connection.execute("SELECT audit.enter_run(%s)", [RUN])
@@ -99,7 +101,8 @@ def main() -> None:
         raise SystemExit(". ".join(filter(None, [error.diag.message_primary, error.diag.message_hint]))) from None
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT diff.look_back('', 0, 0)")
-        for task in pipeline.tasks():
+        is_forecast = any(name.startswith("forecast.") for name in asked["twice"])
+        for task in [*pipeline.tasks(), *(pipeline.forecast_tasks() if is_forecast else [])]:
             name = task.task_id
             is_there = folder is None and pipeline.is_copy(task)
             if name in {"begin", "end"} or is_there or (name in asked["twice"]) == asked["begin"]:

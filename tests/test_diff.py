@@ -321,17 +321,58 @@ def test_one_beside_it_drops_nothing_of_it_wherever_it_is_connected(live: str, c
     assert shadows(cluster) == []
 
 
-ORDER = [task.task_id for task in pipeline.tasks()]
+def test_an_edit_of_the_forecast_is_seen_though_the_last_fit_is_young(project: Path, diff, cluster, template) -> None:
+    """The models are fitted once a week: what an edit does to them shows on the day of the edit."""
+    edit(
+        project,
+        "sql/forecast/clv_model.sql",
+        "THEN exp(fitted.purchases[1]) END",
+        "THEN 2 * exp(fitted.purchases[1]) END",
+    )
+    edit(project, "sql/forecast/scores__within_bounds.sql", "bad_rows => ", "bad_rows => 1 + ")
+    with warehouse_of(cluster, template, "ltv_forecast") as url:
+        pipeline.run_pipeline(url, ROOT / "data", AS_OF)
+        for task in pipeline.forecast_tasks():
+            execute(url, (ROOT / "sql" / "forecast" / f"{task.task_id.partition('.')[2]}.sql").read_text())
+        kept = "SELECT r, (SELECT expected_orders FROM forecast.publishes) FROM forecast.clv_model"
+        rate, orders = fetch(url, kept)[0]
+        before = rows_of(url, *SCHEMAS)
+        code, report, said = diff(project, url, FAIL_OVER="0")
+        assert rows_of(url, *SCHEMAS) == before
+    assert (code, said) == (0, "")
+    assert "\nRun twice: forecast.clv_model, forecast.expectations, forecast.scores, " in report
+    assert row(report, "marts.clv_model") == ["2", "2", "0", "0", "1", "r 1"]
+    forecast = section(report, "Forecast")
+    was, becomes = map(float, row(forecast, "r"))
+    # The search for the top ends within a millionth of it.
+    assert was == pytest.approx(rate, abs=1e-3)
+    assert becomes == pytest.approx(2 * was, abs=1e-4)
+    was, becomes = (float(cell.replace(",", "")) for cell in row(forecast, "expected orders"))
+    assert was == pytest.approx(float(orders), rel=1e-3)
+    assert becomes > was
+    assert row(section(report, "Checks"), "forecast.scores__within_bounds")[:2] == ["passed", "failed"]
+    # The number of the night is none of its business.
+    assert "| core" not in report
+    assert section(report, "Largest changes of ltv").endswith("\nnone\n")
+
+
+ORDER = [task.task_id for task in [*pipeline.tasks(), *pipeline.forecast_tasks()]]
 CANDIDATE = [f"intermediate.{path.stem}" for path in sorted((ROOT / "sql" / "intermediate").glob("*.sql"))]
-MART = ["marts.customer_ltv", "marts.customer_ltv__equals_candidate"]
-OF_THE_MART = ["ltv_by_country", "ltv_by_first_product", "ltv_deciles", "ltv_movers"]
+# A publish is what the forecast begins with, and one of its checks holds the two together.
+FORECAST = [task.task_id for task in pipeline.forecast_tasks()]
+FROM_THE_MODEL = FORECAST[FORECAST.index("forecast.clv_model") :]
+MART = ["marts.customer_ltv", "marts.customer_ltv__equals_candidate", *FORECAST]
+OF_THE_FORECAST = ["customer_forecast", "customers_at_risk", "forecast_freshness", "rfm_segments"]
+OF_THE_MART = sorted(
+    ["ltv_by_country", "ltv_by_first_product", "ltv_deciles", "ltv_movers", "clv_model", *OF_THE_FORECAST]
+)
 
 
 @pytest.mark.parametrize(
     ("path", "tasks", "views"),
     [
         ("sql/intermediate/customer_ltv.sql", [*CANDIDATE, *MART], OF_THE_MART),
-        (RULE, ["core.customer_activity", *CANDIDATE, *MART], ["cohort_retention", *OF_THE_MART]),
+        (RULE, ["core.customer_activity", *CANDIDATE, *MART], sorted(["cohort_retention", *OF_THE_MART])),
         ("sql/staging/customers__text_readable.sql", ["staging.customers__text_readable"], []),
         # It looks at the mart before that is published again.
         (
@@ -342,7 +383,9 @@ OF_THE_MART = ["ltv_by_country", "ltv_by_first_product", "ltv_deciles", "ltv_mov
         ("sql/definitions/views/marts.ltv_deciles.sql", [], ["ltv_deciles"]),
         ("sql/definitions/functions/audit.alerts.sql", [], []),
         ("sql/definitions/grants.sql", [], []),
-        ("sql/forecast/scores.sql", [], []),
+        ("sql/forecast/scores.sql", FORECAST[FORECAST.index("forecast.scores") :], OF_THE_FORECAST),
+        ("sql/forecast/customer_forecast__near_what_happened.sql", FORECAST[-1:], []),
+        ("sql/definitions/functions/forecast.climb.sql", FROM_THE_MODEL, ["clv_model", *OF_THE_FORECAST]),
         ("sql/report/40_ltv_by_country.sql", [], []),
         ("sql/definitions/sources.sql", [task for task in ORDER if task not in {"begin", "end"}], None),
     ],
@@ -351,7 +394,7 @@ def test_only_what_an_edit_affects_runs_twice(project: Path, path: str, tasks: l
     (project / path).write_text((project / path).read_text() + "\n-- edited\n")
     found = Edit(ROOT, project)
     # What stands beside a run is not even named.
-    assert (found.paths == [path]) == (not path.startswith(("sql/forecast/", "sql/report/", "sql/definitions/grants")))
+    assert (found.paths == [path]) == (not path.startswith(("sql/report/", "sql/definitions/grants")))
     assert found.tasks(ORDER) == tasks
     if views is not None:
         assert found.shown(tasks) == [f"marts.{view}" for view in views]

@@ -21,6 +21,12 @@ CREATE TABLE diff.read_before (
 -- As after every edit of the rules: everybody is computed again, and every check looks at everything.
 UPDATE audit.runs SET fingerprint = '';
 
+-- And the models are fitted again, whatever the last fit's age.
+UPDATE forecast.clv_model
+SET as_of = least(clv_model.as_of, freshness.as_of - assumptions.refit_after_days)
+FROM marts.freshness
+CROSS JOIN forecast.assumptions;
+
 -- Add what the planner takes a statement to cost; one that has no plan costs nothing.
 CREATE FUNCTION diff.look_ahead(task text, statement text) RETURNS void
 LANGUAGE plpgsql VOLATILE

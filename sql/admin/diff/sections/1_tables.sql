@@ -10,6 +10,6 @@ SELECT
 FROM diff.tables
 ORDER BY
     array_position(
-        ARRAY['raw', 'staging', 'core', 'intermediate', 'marts'], split_part(tables.table_name, '.', 1)
+        ARRAY['raw', 'staging', 'core', 'intermediate', 'forecast', 'marts'], split_part(tables.table_name, '.', 1)
     ) ASC,
     tables.table_name ASC;

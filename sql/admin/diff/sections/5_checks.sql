@@ -6,6 +6,13 @@ WITH edited AS (
         check_results.said
     FROM edited.audit__check_results AS check_results
     WHERE check_results.run_no = (SELECT audit.run_no())
+    UNION ALL
+    SELECT
+        check_results.claim,
+        check_results.verdict,
+        check_results.said
+    FROM edited.forecast__check_results AS check_results
+    WHERE check_results.as_of = (SELECT freshness.as_of FROM marts.freshness)
 ),
 
 verdicts AS (
@@ -21,6 +28,13 @@ verdicts AS (
             check_results.said
         FROM audit.check_results
         WHERE check_results.run_no = (SELECT audit.run_no())
+        UNION ALL
+        SELECT
+            check_results.claim,
+            check_results.verdict,
+            check_results.said
+        FROM forecast.check_results
+        WHERE check_results.as_of = (SELECT freshness.as_of FROM marts.freshness)
     ) AS base
     FULL JOIN edited ON base.claim = edited.claim
 )
