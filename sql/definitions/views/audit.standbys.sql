@@ -1,6 +1,6 @@
 -- audit.standbys: how far each server that follows this one is behind.
 -- Grain: one row per standby that is connected.
--- Reads: pg_catalog
+-- Reads: pg_catalog.pg_stat_replication
 -- Write: a view. Whoever is not in pg_read_all_stats (pg_monitor is) sees that there is one, and nothing more.
 CREATE OR REPLACE VIEW audit.standbys AS
 SELECT

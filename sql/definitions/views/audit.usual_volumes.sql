@@ -1,6 +1,6 @@
 -- audit.usual_volumes: how many records a delivery usually has: the median of the last seven published ones.
 -- Grain: one row per source.
--- Reads: audit.sources, audit.loads, audit.runs, core
+-- Reads: audit.sources, loads, runs, rows_in_core
 -- Write: a view. A delta's first delivery, its initial load, is no measure of its days; before a snapshot's first one
 -- the rows in core are.
 CREATE OR REPLACE VIEW audit.usual_volumes AS

@@ -1,6 +1,6 @@
 -- marts.customers_at_risk: whose chance to buy again has fallen, and how much of what was expected is at stake with it.
 -- Grain: one row per customer_id whose p_alive has fallen by forecast.assumptions.min_fall or more.
--- Reads: forecast.customer_forecast, marts.customer_forecast_as_of, core.customers
+-- Reads: forecast.customer_forecast, assumptions, marts.customer_forecast_as_of, core.customers
 -- Write: a view; empty until there is a forecast as old as that.
 CREATE OR REPLACE VIEW marts.customers_at_risk AS
 WITH compared AS (

@@ -1,6 +1,6 @@
 -- marts.freshness_here: how old the numbers are on the server that is asked, which may be a replica.
 -- Grain: one row.
--- Reads: marts.freshness
+-- Reads: marts.freshness, pg_catalog.pg_stat_wal_receiver
 -- Write: a view.
 CREATE OR REPLACE VIEW marts.freshness_here AS
 SELECT
