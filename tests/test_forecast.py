@@ -313,6 +313,13 @@ def test_too_few_repeat_customers_are_refused_and_the_forecast_goes(warehouse: s
     ) == [(499, 0, 0, 0)]
 
 
+def test_a_shop_to_which_nobody_has_come_back_yet_is_refused(warehouse: str) -> None:
+    """As every shop is in its first days."""
+    model = fit(warehouse, [(0, 0.0, 30.0, 0.0)] * 400)
+    assert model["verdict"] == "refused: 0 customers have bought on two days or more, 100 are needed"
+    assert (model["customers"], model["repeat_customers"]) == (400, 0)
+
+
 def test_a_shop_of_a_few_days_is_refused(warehouse: str) -> None:
     young = [(1, (n % 5 + 1) / 7, (n % 5 + 1) / 7, 20.0 + n % 9) for n in range(2000)]
     model = fit(warehouse, young)

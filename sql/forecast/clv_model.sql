@@ -34,7 +34,7 @@ WITH bought AS (
     SELECT
         (SELECT freshness.as_of FROM forecast.freshness) AS as_of,
         sum(cohorts.customers)::bigint AS customers,
-        sum(cohorts.customers) FILTER (WHERE cohorts.frequency > 0)::bigint AS repeat_customers,
+        coalesce(sum(cohorts.customers) FILTER (WHERE cohorts.frequency > 0), 0)::bigint AS repeat_customers,
         round(max(cohorts.t) * 7) AS days_known,
         ln(sum(cohorts.customers * cohorts.t) / sum(cohorts.customers) + 1) AS log_weeks,
         sum(cohorts.sum_of_log_values)
