@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 import server
+import sqlparse
 from conftest import ROOT, database_url
 from pipeline import begin, run_pipeline
 from psycopg.rows import dict_row
@@ -743,6 +744,13 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
     run_forecast(warehouse)
     assert fetch(warehouse, taken)[0][0]
     assert fetch(warehouse, "SELECT count(*) FROM forecast.customer_rfm WHERE customer_id = 301") == [(0,)]
+
+
+def test_for_one_row_no_room_is_made_for_a_million(warehouse: str) -> None:
+    """Nobody analyzes a table of one row: what it is joined with would be thought to come a million times over."""
+    asking = sqlparse.split((SQL / "forecast" / "customer_rfm.sql").read_text())[1]
+    assert "INSERT INTO forecast.freshness" in asking
+    assert fetch(warehouse, f"EXPLAIN (FORMAT JSON) {asking}")[0][0][0]["Plan"]["Total Cost"] < 1_000_000
 
 
 def test_whom_a_run_has_changed_that_began_again_after_two_weeks_is_not_missed(warehouse: str, tmp_path: Path) -> None:
