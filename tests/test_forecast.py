@@ -817,6 +817,44 @@ def test_a_model_of_days_that_were_taken_back_forecasts_nothing(warehouse: str, 
     ]
 
 
+def test_a_model_stands_unless_what_it_was_fitted_to_has_been_undone(warehouse: str) -> None:
+    """Run 2 began at two and was undone at four."""
+    execute(
+        warehouse,
+        """INSERT INTO audit.runs (dag_run_id, as_of, state, fingerprint, started_at, ended_at)
+        VALUES
+        ('one', '2026-01-30', 'published', '', '2026-02-01 01:00', '2026-02-01 01:10'),
+        ('two, undone by run 3', '2026-01-31', 'undone', '', '2026-02-01 02:00', '2026-02-01 02:10'),
+        ('undo of run 2', '2026-01-30', 'published', '', '2026-02-01 04:00', '2026-02-01 04:00'),
+        ('called, undone by run 3', '2026-01-30', 'failed', '', '2026-02-01 02:00', '2026-02-01 02:10')""",
+    )
+    execute(
+        warehouse,
+        """INSERT INTO forecast.clv_model (verdict, customers, repeat_customers, seconds, as_of, fitted_at)
+        SELECT 'refused: a test', 0, 0, 0, as_of::date, fitted_at::timestamptz
+        FROM (
+            VALUES
+            -- Of the day before, of the same day and the next; before it began; after the undo.
+            ('2026-01-30', '2026-02-01 03:00'), ('2026-01-31', '2026-02-01 03:00'), ('2026-02-01', '2026-02-01 03:00'),
+            ('2026-01-31', '2026-02-01 01:30'), ('2026-01-31', '2026-02-01 05:00')
+        ) AS fit (as_of, fitted_at)""",
+    )
+    assert fetch(warehouse, "SELECT model_no FROM forecast.standing_models ORDER BY model_no") == [(1,), (4,), (5,)]
+
+
+def test_which_models_stand_is_found_as_fast_after_years_of_runs(warehouse: str) -> None:
+    with psycopg.connect(warehouse) as connection:
+        connection.execute(
+            """INSERT INTO audit.runs (dag_run_id, as_of, state, fingerprint)
+            SELECT number::text, '2026-01-31', 'published', '' FROM generate_series(1, 2000) AS number"""
+        )
+        connection.execute("ANALYZE audit.runs")
+        (plan,) = connection.execute("EXPLAIN (FORMAT JSON) TABLE forecast.standing_models").fetchone()
+        connection.rollback()
+    # Not the square of their number.
+    assert plan[0]["Plan"]["Total Cost"] < 2000
+
+
 def test_whoever_is_forgotten_is_not_forecast_any_more(warehouse: str, tmp_path: Path) -> None:
     open_limits(warehouse)
     run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")

@@ -18,9 +18,11 @@ WHERE
     NOT EXISTS (
         SELECT FROM audit.runs AS undone
         INNER JOIN audit.runs AS undoing
-            ON undone.dag_run_id LIKE '%, undone by run ' || undoing.run_no
+            -- An equation: whether each text is like each other one takes seconds after some years of runs.
+            ON substring(undone.dag_run_id, ', undone by run ([0-9]+)$') = undoing.run_no::text
         WHERE
-            undone.as_of <= clv_model.as_of
+            undone.state = 'undone'
+            AND undone.as_of <= clv_model.as_of
             AND undone.started_at < clv_model.fitted_at
             AND undoing.ended_at > clv_model.fitted_at
     );
