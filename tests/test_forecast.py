@@ -18,7 +18,7 @@ import pytest
 import server
 import sqlparse
 from conftest import ROOT, database_url
-from pipeline import begin, run_pipeline
+from pipeline import begin, commit_task, run_pipeline, tasks
 from psycopg.rows import dict_row
 from sql_files import SQL
 from support import airflow_settings, customer, deliver, execute, fetch, new_airflow_home, open_limits, warehouse_of
@@ -778,6 +778,29 @@ def test_whom_a_run_has_changed_that_began_again_after_two_weeks_is_not_missed(w
     run_forecast(warehouse)
 
 
+def test_whom_a_later_day_has_changed_is_computed_when_that_is_published(warehouse: str, tmp_path: Path) -> None:
+    """While the next run is at work the forecast leaves its customers to the next forecast, and forgets nobody."""
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path / "first"), "2026-01-31", "first")
+    run_forecast(warehouse)
+    night = deliver(
+        tmp_path / "second",
+        customer_data=[customer(2)],
+        order_data=[[9002, 2, "2026-02-01", "Phone", 6]],
+        payment_data=[[9002, 2, 9002, "2026-02-01", 6]],
+    )
+    begin(warehouse, "2026-02-01", "second")
+    with psycopg.connect(warehouse) as connection:
+        for task in tasks():
+            if task.task_id != "begin":
+                commit_task(connection, task, night, "second")
+            if task.task_id == "core.customer_activity":
+                run_forecast(warehouse)
+    assert fetch(warehouse, "SELECT as_of::text, of_everybody FROM forecast.freshness") == [("2026-01-31", False)]
+    run_forecast(warehouse)
+    assert fetch(warehouse, "SELECT as_of::text, of_everybody FROM forecast.freshness") == [("2026-02-01", False)]
+
+
 def test_a_forecast_of_what_is_not_published_is_refused(warehouse: str, tmp_path: Path) -> None:
     open_limits(warehouse)
     run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
@@ -877,22 +900,26 @@ def test_whoever_is_forgotten_is_not_forecast_any_more(warehouse: str, tmp_path:
         assert fetch(warehouse, f"SELECT count(*), count(*) FILTER (WHERE customer_id = 7) FROM {table}") == [(299, 0)]
 
 
-def test_whoever_is_forgotten_meanwhile_does_not_come_back(warehouse: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["customer_rfm", "customer_forecast"])
+def test_whoever_is_forgotten_meanwhile_does_not_come_back(file: str, warehouse: str, tmp_path: Path) -> None:
     open_limits(warehouse)
     run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
     run_forecast(warehouse)
-    execute(warehouse, "TRUNCATE forecast.customer_forecast, forecast.customer_forecast_history")
+    written = {
+        "customer_rfm": ["customer_rfm"],
+        "customer_forecast": ["customer_forecast", "customer_forecast_history"],
+    }[file]
+    for table in [*written, "freshness"] if file == "customer_rfm" else written:
+        execute(warehouse, f"TRUNCATE forecast.{table}")
     erasing = Thread(target=execute, args=[warehouse, "SELECT core.forget_customer(7)"])
     with psycopg.connect(warehouse) as forecasting:
-        run_file(forecasting, "customer_forecast")
+        run_file(forecasting, file)
         erasing.start()
-        waiting = (
-            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'forecast.customer_forecast'::regclass"
-        )
+        waiting = f"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'forecast.{file}'::regclass"
         while fetch(warehouse, waiting) == [(0,)]:
             assert erasing.is_alive()
     erasing.join()
-    for table in ("customer_forecast", "customer_forecast_history"):
+    for table in written:
         assert fetch(
             warehouse,
             f"SELECT count(DISTINCT customer_id), count(*) FILTER (WHERE customer_id = 7) FROM forecast.{table}",
