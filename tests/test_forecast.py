@@ -720,6 +720,7 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
         run_file(connection, "customer_rfm")
     ((of_everybody, changed),) = fetch(warehouse, taken)
     assert not of_everybody
+    assert fetch(warehouse, "SELECT as_of::text, run_no FROM forecast.freshness") == [("2026-02-01", 2)]
     assert 4 <= changed <= 8
     assert fetch(warehouse, "SELECT monetary_value FROM forecast.customer_rfm WHERE customer_id = 200") == [(1,)]
     # The file itself, edited.

@@ -148,6 +148,23 @@ def test_a_run_that_has_not_published_is_told_of(told: str, tmp_path: Path) -> N
     ]
 
 
+def test_what_a_failed_run_has_changed_is_published_by_the_next_though_no_number_is_new(
+    told: str, tmp_path: Path
+) -> None:
+    folder = deliver(tmp_path / "second", customer_data=[customer(1, first_name="Anna")])
+    deliver(folder, order_data=ORDERS[:1], payment_data=PAYMENTS[:1])
+    pipeline.begin(told, "2026-01-31", "second night")
+    with psycopg.connect(told) as connection:
+        for task in pipeline.tasks():
+            if task.task_id.startswith(("raw", "staging")) or task.task_id == "core.customers":
+                pipeline.commit_task(connection, task, folder, "second night")
+    execute(told, "SELECT audit.fail_run('second night', 'by hand', 'test')")
+    assert why(told, 1)["not yet published"][0].startswith("run_no 2 (failed) has changed core since")
+    pipeline.run_pipeline(told, folder, "2026-01-31", "third night")
+    assert fetch(told, "SELECT run_no FROM marts.freshness") == [(1,)]
+    assert "not yet published" not in why(told, 1)
+
+
 def test_a_number_that_nobody_has_is_said_to_be_unknown(told: str) -> None:
     assert why(told, 999) == {"unknown": ["customer 999 is in no table: no delivery has brought this number"]}
     execute(told, "SELECT core.forget_customer(1)")

@@ -265,6 +265,11 @@ AS $$
                 runs.run_no > freshness.run_no
                 AND runs.state NOT IN ('published', 'undone')
                 AND EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no AND ledger.rows_written > 0)
+                -- The next one publishes it, and is not named by freshness where no number is new.
+                AND NOT EXISTS (
+                    SELECT FROM audit.runs AS later
+                    WHERE later.run_no > runs.run_no AND later.state = 'published'
+                )
             ORDER BY runs.run_no DESC
             LIMIT 1
         ) AS last_run
