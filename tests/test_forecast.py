@@ -741,6 +741,16 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
     assert fetch(warehouse, kept) == [(pytest.approx(7 * recency), pytest.approx(2 * mean), 101)]
     execute(warehouse, text)
     assert fetch(warehouse, kept)[0][:2] == (pytest.approx(recency), pytest.approx(mean))
+    # For more than half of the 301 it is cheaper to read everything.
+    for many, is_everybody in ((150, False), (151, True)):
+        execute(
+            warehouse,
+            f"""SET LOCAL ltv.run_no = '2';
+            INSERT INTO core.changed_customers (run_no, customer_id)
+            SELECT 2, number FROM generate_series(1, {many}) AS number""",
+        )
+        execute(warehouse, text)
+        assert fetch(warehouse, taken) == [(is_everybody, many)]
     execute(warehouse, "SELECT audit.undo_run(2, 'Ann', 'the wrong file')")
     run_forecast(warehouse)
     assert fetch(warehouse, taken)[0][0]
@@ -864,6 +874,26 @@ def test_a_model_stands_unless_what_it_was_fitted_to_has_been_undone(warehouse: 
         ) AS fit (as_of, fitted_at)""",
     )
     assert fetch(warehouse, "SELECT model_no FROM forecast.standing_models ORDER BY model_no") == [(1,), (4,), (5,)]
+
+
+def test_a_model_of_what_is_undone_while_it_is_fitted_does_not_stand(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    folder = shop(tmp_path)
+    run_pipeline(warehouse, folder, "2026-01-31", "first")
+    run_forecast(warehouse)
+    run_pipeline(warehouse, folder, "2026-02-28", "second")
+    with psycopg.connect(warehouse) as connection:
+        for name in ("customer_rfm", "cohorts", "repeat_buyers"):
+            run_file(connection, name)
+    execute(warehouse, "SELECT audit.undo_run(2, 'Ann', 'the wrong file')")
+    with psycopg.connect(warehouse) as connection:
+        run_file(connection, "clv_model")
+    assert fetch(warehouse, "SELECT as_of::text FROM forecast.clv_model") == [("2026-01-31",), ("2026-02-28",)]
+    assert fetch(warehouse, "SELECT as_of::text FROM forecast.standing_models") == [("2026-01-31",)]
+    # Nor does it spare the next one, of the right files.
+    run_pipeline(warehouse, folder, "2026-02-28", "third")
+    run_forecast(warehouse)
+    assert fetch(warehouse, "SELECT DISTINCT model_no FROM forecast.customer_forecast") == [(3,)]
 
 
 def test_which_models_stand_is_found_as_fast_after_years_of_runs(warehouse: str) -> None:
