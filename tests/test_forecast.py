@@ -896,6 +896,18 @@ def test_a_model_of_what_is_undone_while_it_is_fitted_does_not_stand(warehouse: 
     assert fetch(warehouse, "SELECT DISTINCT model_no FROM forecast.customer_forecast") == [(3,)]
 
 
+def test_nobody_is_forecast_when_the_only_publish_has_been_undone(warehouse: str, tmp_path: Path) -> None:
+    open_limits(warehouse)
+    run_pipeline(warehouse, shop(tmp_path), "2026-01-31", "first")
+    for _ in range(2):
+        run_forecast(warehouse)
+    assert fetch(warehouse, "SELECT of_everybody FROM forecast.freshness") == [(False,)]
+    execute(warehouse, "SELECT audit.undo_run(1, 'Ann', 'the wrong files')")
+    run_forecast(warehouse)
+    for table in ("freshness", "customer_rfm", "scores", "customer_forecast"):
+        assert fetch(warehouse, f"SELECT FROM forecast.{table}") == []
+
+
 def test_which_models_stand_is_found_as_fast_after_years_of_runs(warehouse: str) -> None:
     with psycopg.connect(warehouse) as connection:
         connection.execute(
