@@ -690,7 +690,7 @@ def test_neither_waits_for_the_other(warehouse: str, tmp_path: Path) -> None:
 
 
 def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tmp_path: Path) -> None:
-    """A new day, a refund, a moved order, a first one; who is untouched is not looked at. An undo is everybody's."""
+    """A new day, refunds, a moved order, a first one; who is untouched is not looked at. An undo is everybody's."""
     open_limits(warehouse)
     taken = "SELECT of_everybody, change_no - after_change_no FROM forecast.freshness"
     run_pipeline(warehouse, shop(tmp_path / "first"), "2026-01-31", "first")
@@ -712,7 +712,9 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
         payment_data=[
             [9001, 301, 9001, "2026-02-01", 5],
             [9002, 2, 9002, "2026-02-01", 6],
-            [9003, 4, 12, "2026-02-01", -1],
+            [9003, 5, 12, "2026-02-01", -1],
+            # All that this one has paid.
+            [9004, 4, 10, "2026-02-01", -20],
         ],
     )
     run_pipeline(warehouse, night, "2026-02-01", "second")
@@ -721,7 +723,9 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
     ((of_everybody, changed),) = fetch(warehouse, taken)
     assert not of_everybody
     assert fetch(warehouse, "SELECT as_of::text, run_no FROM forecast.freshness") == [("2026-02-01", 2)]
-    assert 4 <= changed <= 8
+    assert 6 <= changed <= 8
+    assert fetch(warehouse, "SELECT rule FROM audit.rejected_rows") == []
+    assert fetch(warehouse, "SELECT customer_id FROM forecast.customer_rfm WHERE customer_id IN (4, 5)") == [(5,)]
     assert fetch(warehouse, "SELECT monetary_value FROM forecast.customer_rfm WHERE customer_id = 200") == [(1,)]
     # The file itself, edited.
     text = (SQL / "forecast" / "customer_rfm.sql").read_text()
@@ -741,7 +745,7 @@ def test_a_night_computes_whom_it_has_changed_and_nobody_else(warehouse: str, tm
     assert fetch(warehouse, kept) == [(pytest.approx(7 * recency), pytest.approx(2 * mean), 101)]
     execute(warehouse, text)
     assert fetch(warehouse, kept)[0][:2] == (pytest.approx(recency), pytest.approx(mean))
-    # For more than half of the 301 it is cheaper to read everything.
+    # For more than half of the 300 it is cheaper to read everything.
     for many, is_everybody in ((150, False), (151, True)):
         execute(
             warehouse,
