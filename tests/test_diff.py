@@ -190,12 +190,14 @@ def test_a_rule_of_staging_is_seen_in_core(project: Path, live: str, diff) -> No
     assert re.search(r"staging.orders__rejects_within_limit +\| passed +\| failed", report)
 
 
-def test_files_that_were_loaded_twice_are_taken_back_twice(project: Path, diff, cluster, template) -> None:
-    """The second run has changed nothing: with it alone taken back, core would hold what the new rule refuses."""
+def test_files_that_were_loaded_again_are_taken_back_as_often(project: Path, diff, cluster, template) -> None:
+    """The later runs have changed nothing: with these alone taken back, core would hold what the new rule refuses."""
     edit(project, "sql/staging/orders.sql", "WHEN price < 0\n", "WHEN price >= 100 OR price < 0\n")
-    with warehouse_of(cluster, template, "ltv_loaded_twice") as url:
-        for run_id in ("first", "again"):
+    with warehouse_of(cluster, template, "ltv_loaded_again") as url:
+        for run_id in ("first", "again", "because somebody wanted it"):
             pipeline.run_pipeline(url, ROOT / "data", AS_OF, run_id)
+            # As the README says, to have the same loaded again.
+            execute(url, "UPDATE audit.loads SET sha256 = '' WHERE run_no = audit.run_no() AND run_no > 1")
         dear, all_orders = fetch(url, "SELECT count(*) FILTER (WHERE price >= 100), count(*) FROM core.orders")[0]
         _, report, said = diff(project, url)
     assert said == ""
