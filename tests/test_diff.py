@@ -1,5 +1,6 @@
 """`make diff`: what an edit of the SQL does, seen before it goes live, and nothing left behind."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -312,6 +313,19 @@ def test_the_folder_of_one_at_work_is_left_alone(tmp_path: Path, monkeypatch: py
     with temporary_folder() as first, temporary_folder() as second:
         assert set(tmp_path.iterdir()) == {first, second, tmp_path / "elsewhere", tmp_path / "ltv-diff-link"}
     assert set(tmp_path.iterdir()) == {tmp_path / "elsewhere", tmp_path / "ltv-diff-link"}
+
+
+def test_a_folder_of_somebody_else_or_that_has_gone_meanwhile_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+        assert locked(tmp_path) is None
+    folder = tmp_path / "ltv-diff-left"
+    folder.mkdir()
+    monkeypatch.setattr(fcntl, "flock", lambda *_: folder.rmdir())
+    assert locked(folder) is None
+    assert locked(folder) is None
 
 
 def test_one_beside_it_drops_nothing_of_it_wherever_it_is_connected(live: str, cluster) -> None:
