@@ -18,7 +18,7 @@ import pytest
 from affected import Edit
 from conftest import ROOT, database_url
 from diff import databases, locked, make, temporary_folder
-from support import command_lines, execute, fetch, rows_of, warehouse_of
+from support import command_lines, customer, deliver, execute, fetch, open_limits, rows_of, warehouse_of
 
 AS_OF = "2026-01-31"
 SCHEMAS = ("audit", "raw", "staging", "core", "intermediate", "marts", "forecast")
@@ -191,17 +191,27 @@ def test_a_rule_of_staging_is_seen_in_core(project: Path, live: str, diff) -> No
     assert re.search(r"staging.orders__rejects_within_limit +\| passed +\| failed", report)
 
 
-def test_files_that_were_loaded_again_are_taken_back_as_often(project: Path, diff, cluster, template) -> None:
+def test_files_that_were_loaded_again_are_taken_back_as_often_and_no_others(
+    project: Path, diff, cluster, template, tmp_path: Path
+) -> None:
     """The later runs have changed nothing: with these alone taken back, core would hold what the new rule refuses."""
+    other = deliver(
+        tmp_path / "other",
+        customer_data=[customer(9001)],
+        order_data=[[90001, 9001, "2026-01-01", "Phone", 5]],
+        payment_data=[[90001, 9001, 90001, "2026-01-01", 5000]],
+    )
     edit(project, "sql/staging/orders.sql", "WHEN price < 0\n", "WHEN price >= 100 OR price < 0\n")
     with warehouse_of(cluster, template, "ltv_loaded_again") as url:
+        open_limits(url)
+        pipeline.run_pipeline(url, other, AS_OF, "before")
         for run_id in ("first", "again", "because somebody wanted it", "after an undo"):
             pipeline.run_pipeline(url, ROOT / "data", AS_OF, run_id)
             if run_id == "again":
                 # As the README says, to have the same loaded again.
                 execute(url, "UPDATE audit.loads SET sha256 = '' WHERE run_no = audit.run_no()")
             if run_id == "because somebody wanted it":
-                execute(url, "SELECT audit.undo_run(3, 'Ann', 'a test')")
+                execute(url, "SELECT audit.undo_run(4, 'Ann', 'a test')")
         dear, all_orders = fetch(url, "SELECT count(*) FILTER (WHERE price >= 100), count(*) FROM core.orders")[0]
         _, report, said = diff(project, url)
     assert said == ""
