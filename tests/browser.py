@@ -1,5 +1,6 @@
 """A real browser for the pages that this project builds: the distribution's Chromium, without a head or a network."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 # axe-core's script, which looks at a page as somebody would who cannot see it; `make docs` installs it.
 AXE = ROOT / ".venv" / "docs" / "node_modules" / "axe-core" / "axe.min.js"
@@ -27,15 +28,23 @@ SETTINGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 OF_THIS_MACHINE = ("file:", "data:", "blob:", "about:")
+# Milliseconds for whatever is waited for: how long it takes on a busy machine is no test's claim.
+PATIENCE = 300_000
+expect.set_options(timeout=PATIENCE)
 
 
 def chromium() -> str:
     """The path of this machine's Chromium, installed where that can be done; skips where there is none to be had."""
-    if found := shutil.which("chromium"):
-        return found
+    with Path(__file__).open() as lock:
+        # Another test may be installing it on the next core: its program is there before the libraries that it needs.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return shutil.which("chromium") or installed()
+
+
+def installed() -> str:
+    """The path of a Chromium from apt; skips where that has none."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         pytest.skip("there is no chromium here: apt-get install chromium")
-    # Another test may be at it on the next core.
     apt = ["apt-get", "-qq", "--yes", "--option=DPkg::Lock::Timeout=600"]
     for command in (["update"], ["install", "--no-install-recommends", "chromium"]):
         subprocess.run(
@@ -63,7 +72,7 @@ class Watched:
 def browser() -> Iterator[Browser]:
     """Chromium, for as long as the block lasts."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=SETTINGS)
+        started = playwright.chromium.launch(executable_path=chromium(), args=SETTINGS, timeout=PATIENCE)
         yield started
         started.close()
 
@@ -72,6 +81,7 @@ def browser() -> Iterator[Browser]:
 def watched(started: Browser, **settings: Any) -> Iterator[Watched]:
     """A page of its own (viewport, color_scheme and the like as Playwright has them) that is watched."""
     context = started.new_context(**settings)
+    context.set_default_timeout(PATIENCE)
     seen = Watched(context.new_page())
 
     def complain(text: str) -> None:
