@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -304,9 +304,11 @@ def test_the_watch_asks_at_six_and_waits_for_its_first_morning() -> None:
 
 # Whole runs, by dag.test()
 
-WATCH = RUN_EACH.replace("from customer_ltv import dag", "import customer_ltv, customer_ltv_watch").replace(
+# Of one morning: a day that ended while they run would be another yesterday.
+WATCH = RUN_EACH.replace("from customer_ltv import dag", "import customer_ltv, customer_ltv_watch, datetime").replace(
     'run = dag.test(run_conf={"as_of": as_of})',
-    "run = customer_ltv.dag.test(run_conf={'as_of': as_of}) if folder else customer_ltv_watch.dag.test()",
+    "run = customer_ltv.dag.test(run_conf={'as_of': as_of}) if folder else customer_ltv_watch.dag.test("
+    "logical_date=datetime.datetime(2026, 2, 1, 4, tzinfo=datetime.UTC))",
 )
 
 
@@ -340,7 +342,6 @@ def test_airflow_sends_one_alert_for_a_failed_run_and_none_for_a_good_one(
 ) -> None:
     with listening() as receivers, warehouse_of(cluster, template, "ltv_alerts") as url:
         good, bad = sales(tmp_path / "good"), rejects(tmp_path / "bad")
-        yesterday = (datetime.now(UTC) + timedelta(hours=2) - timedelta(days=1)).date().isoformat()
         runs = whole_runs(
             home,
             url,
@@ -349,18 +350,18 @@ def test_airflow_sends_one_alert_for_a_failed_run_and_none_for_a_good_one(
             bad=(bad, "2026-01-31"),
             past=(good, "2026-01-29"),
             late=(None, ""),
-            today=(good, yesterday),
+            again=(good, "2026-01-31"),
             punctual=(None, ""),
         )
         assert runs.states == {
             **{"good": "success", "bad": "failed", "past": "failed", "late": "failed"},
-            **{"today": "success", "punctual": "success"},
+            **{"again": "success", "punctual": "success"},
         }
         texts = receivers.texts()
         assert [text.splitlines()[0] for text in texts] == [
             "customer_ltv: rejects above their limit, as of 2026-01-31",
             "customer_ltv: not begun, as of 2026-01-29",
-            f"customer_ltv: late, {yesterday} is not published",
+            "customer_ltv: late, 2026-01-31 is not published",
         ]
         assert f"Where: DAG run {runs.run_ids['bad']}, task {OVER_LIMIT}, as of 2026-01-31" in texts[0]
         assert "Why:   as_of 2026-01-29 is before 2026-01-30, the last day published" in texts[1]
