@@ -111,7 +111,8 @@ def listening(host: str = "127.0.0.1") -> Iterator[Receivers]:
 
     web = ThreadingHTTPServer((host, 0), Receive)
     Thread(target=web.serve_forever, daemon=True).start()
-    mail = Controller(receivers, hostname=host, port=free_port())
+    # By itself it gives up after five seconds, which a busy machine may need.
+    mail = Controller(receivers, hostname=host, port=free_port(), ready_timeout=300)
     mail.start()
     receivers.http_port, receivers.smtp_port = web.server_port, mail.port
     receivers.connections = connections(mail.port, web.server_port)
