@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -171,14 +171,14 @@ def unpack(package: str, folder: Path) -> None:
         archive.unlink()
 
 
-def command_lines() -> dict[int, str]:
-    """How every process of this machine was called, by its number."""
+def command_lines(session: int | None = None) -> dict[int, str]:
+    """How every process of this machine, or those of one session, was called, by its number."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found[int(path.parent.name)] = path.read_text(errors="replace").replace("\0", " ")
-        except OSError:
-            continue
+        number = int(path.parent.name)
+        with suppress(OSError):
+            if session in (None, os.getsid(number)):
+                found[number] = path.read_text(errors="replace").replace("\0", " ")
     return found
 
 

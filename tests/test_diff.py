@@ -70,6 +70,7 @@ def start(cluster) -> Iterator[Callable[..., subprocess.Popen]]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,
             )
         )
         return started[-1]
@@ -269,15 +270,16 @@ def test_an_open_run_is_not_disturbed(project: Path, diff, cluster, template) ->
         assert said == f"make diff: the warehouse has had no delivery. {NAME_THEM}\n"
 
 
-def wait_for_shadows(cluster, process: subprocess.Popen, side: str = "shadow.py") -> None:
-    """Wait until a side is at work, by what its command holds; no password is seen in the list of processes by then."""
-    at_work = False
-    while not (shadows(cluster) and at_work):
+def wait_for_shadows(cluster, process: subprocess.Popen) -> list[int]:
+    """Wait until a side is at work, and give its process; no password is seen in the list of processes by then."""
+    while True:
         assert process.poll() is None, process.communicate()
+        at_work = [number for number, line in command_lines(process.pid).items() if "shadow.py" in line]
         seen = "\n".join(command_lines().values())
-        at_work = side in seen or not seen
         assert cluster.pipeline_password not in seen
         assert cluster.admin_password not in seen
+        if shadows(cluster) and (at_work or not seen):
+            return at_work
         time.sleep(0.05)
 
 
@@ -287,7 +289,7 @@ def test_who_interrupts_it_leaves_nothing_behind(project: Path, live: str, start
     process = start(project, live)
     wait_for_shadows(cluster, process)
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 128 + number
     assert shadows(cluster) == []
 
@@ -299,15 +301,21 @@ def test_what_a_killed_one_has_left_the_next_one_drops(
     place = tmp_path / "temporary"
     place.mkdir()
     process = start(project, live, TMPDIR=str(place))
-    wait_for_shadows(cluster, process, f"{place}/ltv-diff-")
-    process.kill()
-    process.communicate()
-    left = shadows(cluster)
-    assert left
-    (folder,) = place.glob("ltv-diff-*")
-    assert (folder / "base" / "sql").is_dir()
-    # What ran for it works on, in that folder, until it has ended.
-    assert locked(folder) is None
+    at_work = wait_for_shadows(cluster, process)
+    # What runs for it works on, in that folder, until it has ended: here not before that has been looked at.
+    for number in at_work:
+        os.kill(number, signal.SIGSTOP)
+    try:
+        process.kill()
+        process.communicate()
+        left = shadows(cluster)
+        assert left
+        (folder,) = place.glob("ltv-diff-*")
+        assert (folder / "base" / "sql").is_dir()
+        assert locked(folder) is None
+    finally:
+        for number in at_work:
+            os.kill(number, signal.SIGCONT)
     while (opened := locked(folder)) is None:
         time.sleep(0.05)
     os.close(opened)

@@ -78,23 +78,28 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         no_url = url(KNOWN).replace("%40%3A%2F%3F", "@:/?")
         found = {"output": "", "processes": ""}
 
-        def watch(*command: str, typed: str = "", held: psycopg.Connection | None = None, **environment: str) -> None:
-            with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as typing:
-                typing.write(typed)
-                typing.seek(0)
-                process = subprocess.Popen(
+        def watch(*command: str, until: str = "", held: psycopg.Connection | None = None, **environment: str) -> None:
+            """Run a command; what it waits for, its input or what somebody holds, it gets when a process was seen."""
+            with (
+                tempfile.TemporaryFile("w+") as output,
+                subprocess.Popen(
                     [sys.executable, *command],
                     cwd=ROOT,
                     env=airflow_settings(home, "") | {"PYTHONPATH": str(ROOT / "dags")} | environment,
-                    stdin=typing,
+                    stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
-                )
+                    start_new_session=True,
+                ) as process,
+            ):
                 lines: set[str] = set()
                 while process.poll() is None:
+                    own = command_lines(process.pid).values()
                     lines.update(command_lines().values())
-                    if held and any("dbmate" in line for line in lines):
-                        held.rollback()
+                    if any(until in line for line in own):
+                        process.stdin.close()
+                        if held:
+                            held.rollback()
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(0.05)
                 output.seek(0)
@@ -105,8 +110,9 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         # dbmate and psql have to last until they are seen.
         with psycopg.connect(made.admin_url) as held:
             held.execute("LOCK TABLE audit.schema_migrations")
-            watch("ops/migrate.py", held=held, DATABASE_URL=url(KNOWN), ADMIN_DATABASE_URL=made.admin_url)
-        watch("ops/psql.py", DATABASE_URL=url(KNOWN), typed="SELECT pg_sleep(1);")
+            asked = {"DATABASE_URL": url(KNOWN), "ADMIN_DATABASE_URL": made.admin_url}
+            watch("ops/migrate.py", until="dbmate", held=held, **asked)
+        watch("ops/psql.py", until="psql --set=ON_ERROR_STOP=1", DATABASE_URL=url(KNOWN))
         for bad in [*refused, no_url]:
             watch("ops/migrate.py", DATABASE_URL=bad)
             watch("ops/psql.py", DATABASE_URL=bad)
