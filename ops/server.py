@@ -152,14 +152,11 @@ def create(local: Path) -> Server:
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     server = Server(
         state=str(local / "postgres.json"),
         folder=str(folder),
         binaries=str(binaries),
-        port=port,
+        port=0,
         admin_password=secrets.token_urlsafe(24),
         pipeline_password=secrets.token_urlsafe(24),
     )
@@ -182,8 +179,12 @@ def create(local: Path) -> Server:
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
         )
+    # Chosen last: until the server has it, somebody else may take it.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        server.port = probe.getsockname()[1]
     with (server.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
-        settings.write(SETTINGS.format(port=port))
+        settings.write(SETTINGS.format(port=server.port))
     # Whole or not at all: it is the only place of the passwords.
     unfinished = f"{server.state}.unfinished"
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as state:

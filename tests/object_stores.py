@@ -9,7 +9,7 @@ import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
@@ -18,20 +18,11 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from store_proxy import Proxy, proxy_of
-from support import airflow_settings
+from support import airflow_settings, free_port
 
 # Where the providers and the servers are installed: not where everything else is tested without them.
 PROGRAMS = ROOT / ".venv" / "stores" / "bin"
 BUCKET = "deliveries"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    with ExitStack() as held:
-        taken = [held.enter_context(closing(socket.socket())) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in taken]
 
 
 def listens(port: int) -> bool:
@@ -71,7 +62,7 @@ class Worker:
 
     def stop(self) -> None:
         self.connection.close()
-        self.process.wait(30)
+        self.process.wait(300)
 
 
 @dataclass
@@ -134,7 +125,7 @@ def started(folder: Path, command: list[object], port: int, **environment: str) 
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not listens(port):
             has_time = process.poll() is None and time.monotonic() < deadline
             assert has_time, log.read_text()[-2000:]
@@ -143,7 +134,7 @@ def started(folder: Path, command: list[object], port: int, **environment: str) 
     finally:
         # With what it has started: node's is a program that starts node. What it holds is thrown away.
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(30)
+        process.wait(300)
 
 
 @contextmanager
@@ -154,7 +145,7 @@ def s3(folder: Path) -> Iterator[Store]:
     (folder / "s3.json").touch(0o600)
     (folder / "s3.json").write_text(json.dumps({"identities": [known]}))
     parts = ("master", "volume", "filer", "s3")
-    port_of = dict(zip([*parts, *(f"{part}.grpc" for part in parts)], free_ports(8), strict=True))
+    port_of = {name: free_port() for part in parts for name in (part, f"{part}.grpc")}
     port = port_of["s3"]
     command = [
         *(PROGRAMS / "weed", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-volume.max=100"),
@@ -173,7 +164,7 @@ def s3(folder: Path) -> Iterator[Store]:
             "wrong_secret": connection(port, password=secret[::-1]),
             # By itself boto tries for up to a minute.
             "through_proxy": connection(proxy.server_port, retries={"total_max_attempts": 1}),
-            "gone": connection(free_ports(1)[0], retries={"total_max_attempts": 1}),
+            "gone": connection(free_port(), retries={"total_max_attempts": 1}),
         }
         with working(folder, connections) as worker:
             back_door = f"http://127.0.0.1:{port_of['filer']}/buckets"
@@ -194,7 +185,7 @@ def s3(folder: Path) -> Iterator[Store]:
 def azure(folder: Path) -> Iterator[Store]:
     """Azurite, which speaks as Azure Blob Storage does."""
     account, key = "tests", b64encode(secrets.token_bytes(64)).decode()
-    (port,) = free_ports(1)
+    port = free_port()
     command = [
         *(PROGRAMS / "node", PROGRAMS.parent / "azurite/node_modules/azurite/dist/src/blob/main.js"),
         *("--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", folder),
@@ -220,7 +211,7 @@ def azure(folder: Path) -> Iterator[Store]:
             "wasb_default": connection(port),
             "wrong_key": connection(port, wrong),
             "through_proxy": connection(proxy.server_port),
-            "gone": connection(free_ports(1)[0]),
+            "gone": connection(free_port()),
         }
         with working(folder, connections) as worker:
             yield ready(
@@ -238,7 +229,7 @@ def azure(folder: Path) -> Iterator[Store]:
 @contextmanager
 def gcs(folder: Path) -> Iterator[Store]:
     """An emulator of Google Cloud Storage, which lets everybody in."""
-    (port,) = free_ports(1)
+    port = free_port()
     command = [PROGRAMS / "gcp-storage-emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
 
     def connection(port: int) -> dict[str, Any]:
@@ -249,7 +240,7 @@ def gcs(folder: Path) -> Iterator[Store]:
         connections = {
             "google_cloud_default": connection(port),
             "through_proxy": connection(proxy.server_port),
-            "gone": connection(free_ports(1)[0]),
+            "gone": connection(free_port()),
         }
         with working(folder, connections) as worker:
             yield ready(

@@ -4,6 +4,7 @@ import atexit
 import csv
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -129,11 +130,19 @@ def airflow_settings(home: Path, warehouse_url: str) -> dict[str, str]:
     return {**inherited, **airflow_home.settings(warehouse_url, home), "HOME": str(home)}
 
 
+# Each worker of the tests has its own, below those that the kernel gives to whoever asks for any.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+PORTS = [*range(20_000 + 3_000 * WORKER, 23_000 + 3_000 * WORKER)]
+secrets.SystemRandom().shuffle(PORTS)
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody listens on and that, until it is taken, nobody else is given."""
+    while True:
+        port = PORTS.pop()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def distributed(program: str, folder: Path, package: str = "") -> tuple[str, dict[str, str]]:

@@ -278,7 +278,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_not_taken(store: Store, 
     other = b"".join(DATA["payment_data"].splitlines(keepends=True)[:-50])
     file = f"{store.back_door}/{object_stores.BUCKET}/replaced/payment_data.csv"
     store.proxy.make("meanwhile", "payment_data.csv", times=1)
-    store.proxy.meanwhile = lambda: httpx.put(file, content=other).raise_for_status()
+    store.proxy.meanwhile = lambda: httpx.put(file, content=other, timeout=300).raise_for_status()
     error, sentence, action = attempt(store, empty, folder)
     assert (error, action) == ("OSError", "RETRY")
     assert "no longer exists" in sentence
