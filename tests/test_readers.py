@@ -66,7 +66,7 @@ class Readers:
             def have_read() -> bool:
                 return bool(self.errors) or all(map(int.__ge__, self.reads, wanted))
 
-            assert self.moved.wait_for(have_read, timeout=60), "a reader is stuck"
+            assert self.moved.wait_for(have_read, timeout=300), "a reader is stuck"
             if self.errors:
                 raise self.errors[0]
 

@@ -114,7 +114,7 @@ def publish(connection: psycopg.Connection, as_of: str) -> None:
 
 def wait_until_blocked(connection: psycopg.Connection, other: psycopg.Connection) -> None:
     """Wait until another connection waits for a lock."""
-    until = monotonic() + 10
+    until = monotonic() + 300
     while not connection.execute("SELECT pg_blocking_pids(%s)", [other.info.backend_pid]).fetchone()[0]:
         assert monotonic() < until, "the other connection waits for nobody"
         sleep(0.01)
@@ -122,7 +122,7 @@ def wait_until_blocked(connection: psycopg.Connection, other: psycopg.Connection
 
 def outcome(future: Future) -> object:
     """What a thread returned, or the error that it ended with."""
-    return future.exception(timeout=20) or future.result()
+    return future.exception(timeout=300) or future.result()
 
 
 def meanwhile(
@@ -130,7 +130,7 @@ def meanwhile(
 ) -> object:
     """Start a statement that has to wait for `working`, commit `working`, and return how the statement ended."""
     watching, waiting = connect(), connect()
-    waiting.execute("SET lock_timeout = '10s'")
+    waiting.execute("SET lock_timeout = '300s'")
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(statement, waiting)
         try:
