@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -28,7 +27,7 @@ import server
 from conftest import ROOT
 from pipeline import run_pipeline
 from receivers import listening
-from support import command_lines, fetch, warehouse_of
+from support import command_lines, fetch, free_port, warehouse_of
 
 DAYS = ["2026-01-31", "2026-02-28"]
 RUNS = "/api/v2/dags/customer_ltv/dagRuns"
@@ -45,12 +44,6 @@ NAMES = {
     "AIRFLOW_JWT_SECRET",
     "AIRFLOW_FERNET_KEY",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def copy_project(folder: Path) -> Path:
@@ -132,6 +125,9 @@ def test_the_warehouse_can_be_elsewhere_by_the_file_that_the_guide_shows(tmp_pat
 
 # On an engine
 
+# By itself httpx gives up after five seconds, which a busy machine may need.
+ASKING = {"timeout": 60, "trust_env": False}
+
 
 @dataclass
 class Stack:
@@ -163,7 +159,7 @@ class Stack:
     def ask(self, method: str, path: str, **arguments: object) -> dict:
         """What the REST API answers to whoever has logged in."""
         address = f"http://127.0.0.1:{self.values['UI_PORT']}"
-        with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=address, **ASKING) as client:
             login = {"username": "admin", "password": self.values["AIRFLOW_ADMIN_PASSWORD"]}
             token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
             client.headers["Authorization"] = f"Bearer {token}"
@@ -312,9 +308,17 @@ def main_process(container: dict) -> int:
     return found[0]
 
 
-def kill(container: dict) -> None:
-    """End a container as a crash does; docker kill would count as a stop, after which nothing is started again."""
-    os.kill(main_process(container), signal.SIGKILL)
+def send(number: signal.Signals, numbers: list[int]) -> None:
+    """Send a signal to processes; one that has ended by itself, such as a check of a container's health, needs none."""
+    for process in numbers:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def kill(*containers: dict) -> None:
+    """End containers as a crash does; docker kill would count as a stop, after which nothing is started again."""
+    # All are looked for first: some end by themselves when another one is gone.
+    send(signal.SIGKILL, [main_process(each) for each in containers])
 
 
 def start_run(stack: Stack, day: str) -> str:
@@ -412,13 +416,11 @@ class TestLocalExecutor:
         docker.say("Scheduler, DAG processor and triggerer are halted …")
         services = ("scheduler", "dag-processor", "triggerer")
         halted = [process for each in stack.containers(*services) for process in processes(each)]
-        for process in halted:
-            os.kill(process, signal.SIGSTOP)
         try:
+            send(signal.SIGSTOP, halted)
             wait_until(lambda: set(health(stack, *services)) == {"unhealthy"}, "all three are unhealthy")
         finally:
-            for process in halted:
-                os.kill(process, signal.SIGCONT)
+            send(signal.SIGCONT, halted)
         wait_until_healthy(stack)
 
     def test_ports_are_this_machines_own(self, stack: Stack) -> None:
@@ -442,9 +444,9 @@ class TestLocalExecutor:
 
     def test_the_web_page_wants_the_password(self, stack: Stack) -> None:
         address = f"http://127.0.0.1:{stack.values['UI_PORT']}"
-        refused = httpx.post(f"{address}/auth/token", json={"username": "admin", "password": "admin"}, trust_env=False)
-        assert refused.status_code == 401
-        assert httpx.get(address + RUNS, trust_env=False).status_code == 401
+        wrong = {"username": "admin", "password": "admin"}
+        assert httpx.post(f"{address}/auth/token", json=wrong, **ASKING).status_code == 401
+        assert httpx.get(address + RUNS, **ASKING).status_code == 401
 
     def test_a_run_publishes(self, stack: Stack, expected: dict[str, list[tuple]]) -> None:
         docker.say(f"LocalExecutor: a run as of {DAYS[0]} …")
@@ -452,8 +454,7 @@ class TestLocalExecutor:
 
     def test_every_service_that_dies_is_started_again(self, stack: Stack) -> None:
         docker.say("Every service is killed …")
-        for each in stack.containers():
-            kill(each)
+        kill(*stack.containers())
         names = {each["Name"] for each in stack.containers()}
         wait_until(lambda: all(each["RestartCount"] for each in stack.containers()), f"{names} are started again")
         wait_until_healthy(stack)
@@ -534,7 +535,7 @@ class TestMonitoring:
     def prometheus(self, stack: Stack, path: str, **parameters: str) -> dict:
         """What Prometheus' API answers."""
         address = f"http://127.0.0.1:{stack.values['PROMETHEUS_PORT']}/api/v1/{path}"
-        return httpx.get(address, params=parameters, trust_env=False).raise_for_status().json()["data"]
+        return httpx.get(address, params=parameters, **ASKING).raise_for_status().json()["data"]
 
     def value(self, stack: Stack, expression: str) -> float:
         """The one number that Prometheus finds for an expression."""
@@ -580,22 +581,23 @@ class TestMonitoring:
     def test_a_run_is_seen(self, stack: Stack, expected: dict[str, list[tuple]]) -> None:
         docker.say(f"Monitoring: a run as of {DAYS[0]} …")
         publishes_a_first_day(stack, expected)
-        # What Prometheus asked last may be from the middle of the run.
+        page = f"http://127.0.0.1:{stack.values['PROMETHEUS_PORT']}/consoles/customer_ltv.html"
+        # What Prometheus asked last may be from the middle of the run, or may have come too late for it to count.
         wait_until(lambda: self.value(stack, "customer_ltv_run_seconds{state='published'}") > 0, "the run is measured")
-        assert self.value(stack, "customer_ltv_step_rows{task='marts.customer_ltv'}") == len(expected[DAYS[0]])
-        assert self.value(stack, "customer_ltv_file_rows{source='order_data',kind='records'}") == 3000
-        page = httpx.get(
-            f"http://127.0.0.1:{stack.values['PROMETHEUS_PORT']}/consoles/customer_ltv.html", trust_env=False
-        )
-        assert "<li>The warehouse answers.</li>" in page.text
-        assert "<td>order_data</td><td>3000</td>" in page.text
+        for expression, number in {
+            "customer_ltv_step_rows{task='marts.customer_ltv'}": len(expected[DAYS[0]]),
+            "customer_ltv_file_rows{source='order_data',kind='records'}": 3000,
+        }.items():
+            wait_until(lambda asked=expression, known=number: self.value(stack, asked) == known, expression)
+        for line in ("<li>The warehouse answers.</li>", "<td>order_data</td><td>3000</td>"):
+            wait_until(lambda shown=line: shown in httpx.get(page, **ASKING).text, f"the page has {line}")
 
     def test_whom_the_operator_names_is_told(self, stack: Stack) -> None:
         address = f"http://127.0.0.1:{stack.values['ALERTMANAGER_PORT']}/api/v2/alerts"
         alarm = {"filter": "alertname=CustomerLtvWarehouseDown"}
 
         def alerts() -> list[tuple[str, list[str]]]:
-            found = httpx.get(address, params=alarm, trust_env=False).raise_for_status().json()
+            found = httpx.get(address, params=alarm, **ASKING).raise_for_status().json()
             return [(each["labels"]["severity"], [told["name"] for told in each["receivers"]]) for each in found]
 
         assert alerts() == [], "nobody has been told of anything yet"
