@@ -55,7 +55,7 @@ class Worker:
     def __call__(self, name: str, *arguments: object) -> Any:
         """Call a function of store_worker; return what it does."""
         self.connection.send((name, arguments))
-        assert self.connection.poll(300), f"{name} has not ended; {self.log.read_text()[-2000:]}"
+        assert self.connection.poll(900), f"{name} has not ended; {self.log.read_text()[-2000:]}"
         done, said = self.connection.recv()
         assert done, f"{said}\n{self.log.read_text()[-2000:]}"
         return said

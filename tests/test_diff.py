@@ -93,7 +93,7 @@ def diff(start: Callable[..., subprocess.Popen]) -> Callable[..., tuple[int, str
 
     def running(project: Path, url: str, **environment: str) -> tuple[int, str, str]:
         process = start(project, url, **environment)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=900)
         return process.returncode, out, err
 
     return running
@@ -289,7 +289,7 @@ def test_who_interrupts_it_leaves_nothing_behind(project: Path, live: str, start
     process = start(project, live)
     wait_for_shadows(cluster, process)
     process.send_signal(number)
-    process.communicate(timeout=300)
+    process.communicate(timeout=900)
     assert process.returncode == 128 + number
     assert shadows(cluster) == []
 

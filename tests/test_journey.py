@@ -89,7 +89,7 @@ def run(project: Path, live: str, cluster) -> Callable[..., tuple[int, str, str]
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
         return done.returncode, done.stdout, done.stderr
 

@@ -56,7 +56,7 @@ def start_make(*arguments: str, **environment: str) -> subprocess.Popen:
 
 def make(*arguments: str, send: str = "", **environment: str) -> tuple[int, str, str]:
     with start_make(*arguments, **environment) as process:
-        out, err = process.communicate(send, timeout=300)
+        out, err = process.communicate(send, timeout=900)
     return process.returncode, out, err
 
 

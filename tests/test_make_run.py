@@ -27,7 +27,7 @@ def make_run(url: str, **variables: object) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
@@ -87,7 +87,7 @@ def test_it_reads_from_an_object_store(warehouse: str, tmp_path: Path) -> None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=900,
                 check=False,
             )
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_printed_does_not_end_a_run(output: str, warehouse: str) 
             stdout=full if output == "/dev/full" else write,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
     os.close(write)
