@@ -140,7 +140,8 @@ class Pair:
                 "dcs": {
                     "ttl": TTL_SECONDS,
                     "loop_wait": 1,
-                    "retry_timeout": 5,
+                    # A primary whose etcd is silent for longer steps down; no more than this fits into the TTL.
+                    "retry_timeout": 9,
                     "synchronous_mode": True,
                     "postgresql": {"use_pg_rewind": True},
                 },
