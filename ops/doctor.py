@@ -9,7 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +25,9 @@ from sql_files import SQL, deployed_fingerprint
 
 # A delivery is a day old at most when the next one is due, and may be some hours late.
 FRESH = timedelta(hours=36)
+# Seconds in which a lock that is held by somebody at work is gone.
+LET_GO = 5
+NIGHTLY = ("customer_ltv", "customer_ltv_watch")
 SIGNS = {
     (True, True): ("ok  ", "green"),
     (True, False): ("ok  ", "green"),
@@ -67,13 +72,12 @@ def look_at_warehouse(url: str) -> Iterator[Finding]:
     with connection:
         where = f"{connection.info.user}@{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
         yield Finding("warehouse", True, where)
-        fit = {}
-        for row in connection.execute((SQL / "admin" / "doctor.sql").read_text(encoding="utf-8")):
-            yield Finding(*row)
-            fit[row[0]] = row[1]
-        if not fit["owner"]:
+        found = ask_server(connection)
+        yield from found.values()
+        if not found["owner"].is_fit or "audit.deployments" in found["tables"].said:
             # What stands in its schemas is not for everybody to see.
             return
+        yield from look_at_workers(connection)
         if connection.execute("SELECT to_regclass('audit.deployments') IS NULL").fetchone() == (True,):
             yield Finding("migrations", False, "sql/ was never deployed here", "make migrate")
             return
@@ -84,6 +88,31 @@ def look_at_warehouse(url: str) -> Iterator[Finding]:
         said = f"deployed {deployed[1]}" if deployed else "sql/ was never deployed here"
         yield Finding("migrations", is_current, said + ("" if is_current else "; sql/ is another now"), "make migrate")
         yield from look_at_last_run(connection)
+
+
+def look_at_workers(connection: psycopg.Connection) -> Iterator[Finding]:
+    """Say whether the nodes of a distributed warehouse reach each other; one server has none."""
+    if connection.execute("SELECT to_regclass('audit.distributed_migrations') IS NULL").fetchone() == (True,):
+        return
+    # What cannot be asked of a node that is down is unknown: where it is called from comes first.
+    missed = connection.execute(
+        """SELECT to_nodename || ':' || to_nodeport || ' is not reached from ' || from_nodename || ':' || from_nodeport
+        FROM citus_check_cluster_node_health() WHERE result IS NOT TRUE ORDER BY result, 1 LIMIT 1"""
+    ).fetchone()
+    said = missed[0] if missed else "every node reaches every other"
+    yield Finding("workers", missed is None, said, "start it, and look at its firewall: core stands there")
+
+
+def ask_server(connection: psycopg.Connection) -> dict[str, Finding]:
+    """Return what the server says of itself, by its subject."""
+    asked = (SQL / "admin" / "doctor.sql").read_text(encoding="utf-8")
+    found = {row[0]: Finding(*row) for row in connection.execute(asked)}
+    if not found["locks"].is_fit:
+        # Whoever is at work holds a table too, and lets go of it.
+        time.sleep(LET_GO)
+        again = {row[0]: Finding(*row) for row in connection.execute(asked)}
+        found["locks"] = again["locks"]
+    return found
 
 
 def look_at_last_run(connection: psycopg.Connection) -> Iterator[Finding]:
@@ -113,19 +142,23 @@ def look_at_disk() -> Iterator[Finding]:
 
 
 def look_at_source(url: str, folder: str) -> Iterator[Finding]:
-    """Look for every source's files in the folder, as tonight's run would."""
-    from copy_csv import find_files
+    """Look for every source's files in the folder, and at their first lines, as tonight's run would."""
+    from copy_csv import check_header, find_files, opened, read_header
     from stores import BadFileError, changed_at
 
     with psycopg.connect(url, autocommit=True) as connection:
-        asked = (
-            "SELECT source, ((now() AT TIME ZONE 'Africa/Kigali')::date - 1)::text FROM audit.sources ORDER BY source"
-        )
+        asked = """SELECT source, ((now() AT TIME ZONE 'Africa/Kigali')::date - 1)::text, columns, encoding, delimiter
+            FROM audit.sources ORDER BY source"""
         sources = connection.execute(asked).fetchall()
-    for source, day in sources:
+    for source, day, columns, encoding, delimiter in sources:
         try:
             files = find_files(folder.replace("{as_of}", day), source)
             changed = min(changed_at(path) for path in files)
+            for path in files:
+                with opened(path) as (_, stream):
+                    check_header(read_header(stream, path.name, encoding, delimiter), columns, path.name)
+                    if not stream.read(1):
+                        raise BadFileError(f"{path.name} has a header and no records")
         except (BadFileError, OSError, ImportError) as error:
             yield Finding(source, False, str(error), "have it delivered, or say where it is: DATA, ltv_source")
             continue
@@ -134,21 +167,31 @@ def look_at_source(url: str, folder: str) -> Iterator[Finding]:
         yield Finding(source, is_fresh, said, "is it last night's? Ask the source", is_warning=True)
 
 
-def look_at_schedule(jobs: subprocess.Popen[str], details: subprocess.Popen[str]) -> Iterator[Finding]:
-    """Say whether Airflow's scheduler lives and the DAG is on, by what Airflow has answered."""
+def look_at_schedule(jobs: subprocess.Popen[str], dags: subprocess.Popen[str]) -> Iterator[Finding]:
+    """Say whether Airflow's scheduler lives, and the DAG and its watch are on, by what Airflow has answered."""
     jobs.communicate()
-    told = details.communicate()[0]
+    told = dags.communicate()[0]
     if jobs.returncode:
         yield Finding("scheduler", False, "none lives", "start Airflow: make ui, docker compose up", is_warning=True)
         return
     yield Finding("scheduler", True, "lives")
-    try:
-        is_on = json.loads(told[told.index("[") :])[0]["is_paused"] in (False, "False")
-    except (ValueError, KeyError, IndexError):
-        is_on = False
-    yield Finding(
-        "schedule", is_on, "on" if is_on else "off", "airflow dags unpause customer_ltv; today's run starts at once"
-    )
+    known: dict[str, dict[str, str]] = {}
+    with suppress(ValueError):
+        known = {dag["dag_id"]: dag for dag in json.loads(told[told.index("[{") :])}
+    # A file that can be read no longer leaves its last DAG behind, which starts nothing.
+    fit = {"is_stale": "False", "has_import_errors": "False"}
+    if broken := [dag for dag in NIGHTLY if not fit.items() <= known.get(dag, {}).items()]:
+        yield Finding(
+            "schedule", False, f"Airflow cannot read {' and '.join(broken)}", "airflow dags list-import-errors"
+        )
+        return
+    off = [dag for dag in NIGHTLY if known[dag]["is_paused"] != "False"]
+    remedy = f"airflow dags unpause {off[0] if off else ''}"
+    if NIGHTLY[0] in off:
+        yield Finding("schedule", False, f"{' and '.join(off)} off", f"{remedy}; today's run starts at once")
+    else:
+        # Nobody is told of a night that has not begun.
+        yield Finding("schedule", not off, f"on, {off[0]} off" if off else "on", remedy, is_warning=True)
 
 
 def has_connection(name: str, asked: subprocess.Popen[str] | None) -> bool:
@@ -178,7 +221,7 @@ def look(url: str) -> Iterator[Finding]:
     schedule = (
         (
             ask_airflow("jobs", "check", "--job-type", "SchedulerJob"),
-            ask_airflow("dags", "details", "customer_ltv", "--output", "json"),
+            ask_airflow("dags", "list", "--columns", "dag_id,is_paused,is_stale,has_import_errors", "--output", "json"),
         )
         if has_airflow
         else None

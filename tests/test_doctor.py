@@ -1,5 +1,7 @@
 """`make doctor`: a line for each thing that a night needs, and what to do where it is not as it should be."""
 
+import gzip
+import json
 import os
 import re
 import shutil
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ import psycopg
 import pytest
 import server
 from conftest import ROOT, database_url
-from doctor import look_at_disk
+from doctor import LET_GO, look_at_disk, look_at_schedule
 from pipeline import begin, run_pipeline
 from psycopg import sql
 from support import COLUMNS, execute, fetch
@@ -44,8 +47,10 @@ def test_a_warehouse_that_is_ready(warehouse: str, cluster: server.Server) -> No
     assert code == 0
     assert lines["warehouse"] == f"ok ltv_pipeline@127.0.0.1:{cluster.port}/ltv_test"
     assert lines["version"].startswith("ok PostgreSQL 18.")
+    assert lines["writing"] == "ok this server takes writes"
     assert lines["encoding"] == "ok UTF8"
     assert lines["owner"] == "ok ltv_pipeline owns ltv_test"
+    assert lines["tables"] == "ok ltv_pipeline may change every table"
     assert lines["roles"] == "ok ltv_analyst, ltv_monitor, ltv_report and ltv_steward are there"
     assert lines["locks"] == "ok nobody holds a table and sleeps"
     assert lines["migrations"].startswith("ok deployed 20")
@@ -116,6 +121,27 @@ def test_a_login_that_does_not_own_the_database(cluster: server.Server) -> None:
     )
 
 
+@pytest.mark.parametrize("table", ["staging.orders", "audit.deployments"])
+def test_a_table_of_somebody_else(table: str, warehouse: str, cluster: server.Server) -> None:
+    run_pipeline(warehouse, ROOT / "data", "2026-01-31", "night")
+    with psycopg.connect(database_url(cluster, "ltv_test", admin=True), autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE {table} OWNER TO postgres")
+        code, lines = doctor(warehouse)
+    assert code == 1
+    assert lines["tables"] == (
+        f"FAIL of somebody else: {table} (postgres) -> ALTER TABLE … OWNER TO ltv_pipeline, as an administrator"
+    )
+
+
+def test_a_server_that_takes_no_writes(warehouse: str) -> None:
+    execute(warehouse, "ALTER ROLE CURRENT_USER IN DATABASE ltv_test SET default_transaction_read_only = 'on'")
+    code, lines = doctor(warehouse)
+    assert code == 1
+    assert lines["writing"].startswith(
+        "FAIL sessions here only read: default_transaction_read_only -> name the primary"
+    )
+
+
 def test_roles_that_are_missing(warehouse: str, cluster: server.Server) -> None:
     with psycopg.connect(database_url(cluster, "ltv_test", admin=True), autocommit=True) as connection:
         for old, new in (("ltv_monitor", "ltv_away"), ("ltv_away", "ltv_monitor")):
@@ -141,16 +167,64 @@ def test_somebody_who_holds_a_table_and_sleeps(warehouse: str) -> None:
         assert set(COLUMNS) <= lines.keys(), "one trouble hides no other"
 
 
-def test_a_server_without_room_for_a_run(warehouse: str) -> None:
+def test_somebody_else_who_holds_a_table(warehouse: str, cluster: server.Server) -> None:
+    """What other logins do is hidden from the pipeline's; that they hold something is not."""
+    run_pipeline(warehouse, ROOT / "data", "2026-01-31", "night")
+    with psycopg.connect(database_url(cluster, "ltv_test", admin=True)) as sleeper:
+        sleeper.execute("SELECT FROM marts.customer_ltv")
+        assert doctor(warehouse)[1]["locks"].startswith("ok "), "a run does not wait for who reads the mart"
+        sleeper.execute("SELECT FROM staging.orders")
+        code, lines = doctor(warehouse)
+        assert code == 1
+        assert lines["locks"].startswith(
+            f"FAIL process {sleeper.info.backend_pid} holds staging.orders of postgres; whether it sleeps is hidden"
+        )
+        sleeper.rollback()
+        # Whoever is at work lets go of it.
+        sleeper.execute("UPDATE core.orders SET price = price")
+        asking = ThreadPoolExecutor(1).submit(doctor, warehouse)
+        time.sleep(LET_GO)
+        sleeper.rollback()
+        assert asking.result()[1]["locks"].startswith("ok ")
+
+
+@pytest.mark.parametrize("is_theirs", [False, True])
+def test_a_server_without_room_for_a_run(is_theirs: bool, warehouse: str, cluster: server.Server) -> None:
     with ExitStack() as sessions:
         # Of a hundred three are the administrator's.
         for _ in range(88):
-            sessions.enter_context(psycopg.connect(warehouse))
+            sessions.enter_context(
+                psycopg.connect(database_url(cluster, "postgres", admin=True) if is_theirs else warehouse)
+            )
         code, lines = doctor(warehouse)
     assert code == 1
     assert lines["sessions"] == (
         "FAIL 89 of 97 taken -> a run needs ten: raise max_connections, or put PgBouncer in front"
     )
+
+
+def test_a_worker_that_is_down(warehouse: str) -> None:
+    """As Citus answers, which no test in CI has."""
+    assert "workers" not in doctor(warehouse)[1]
+    execute(warehouse, "CREATE TABLE audit.distributed_migrations ()")
+    said = []
+    for is_reached in ("true", "false"):
+        execute(
+            warehouse,
+            f"""CREATE OR REPLACE FUNCTION public.citus_check_cluster_node_health(
+                OUT from_nodename text, OUT from_nodeport int,
+                OUT to_nodename text, OUT to_nodeport int, OUT result boolean
+            ) RETURNS SETOF record LANGUAGE sql AS $$
+                VALUES ('w2', 3, 'w1', 2, nullif({is_reached}, false)),
+                    ('c', 1, 'w1', 2, true), ('c', 1, 'w2', 3, {is_reached})
+            $$""",
+        )
+        code, lines = doctor(warehouse)
+        said.append((code, lines["workers"]))
+    assert said == [
+        (0, "ok every node reaches every other"),
+        (1, "FAIL w2:3 is not reached from c:1 -> start it, and look at its firewall: core stands there"),
+    ]
 
 
 @pytest.mark.parametrize(("free", "is_fit"), [(1.9e9, False), (2.1e9, True)])
@@ -177,6 +251,46 @@ def test_files_that_are_missing_or_old(warehouse: str, tmp_path: Path) -> None:
     assert lines["payment_data"] == (
         f"FAIL payment_data.csv is missing in {tmp_path} -> have it delivered, or say where it is: DATA, ltv_source"
     )
+
+
+def test_files_that_a_run_would_not_take(warehouse: str, tmp_path: Path) -> None:
+    header, record = (ROOT / "data" / "payment_data.csv").read_bytes().splitlines(keepends=True)[:2]
+    (tmp_path / "customer_data.csv").write_bytes(b"")
+    (tmp_path / "order_data.csv").write_bytes(header + record)
+    (tmp_path / "payment_data_1.csv").write_bytes(header + record)
+    (tmp_path / "payment_data_2.csv.gz").write_bytes(gzip.compress(header))
+    code, lines = doctor(warehouse, tmp_path)
+    assert code == 1
+    assert lines["customer_data"].startswith("FAIL customer_data.csv is empty -> ")
+    assert lines["order_data"].startswith("FAIL order_data.csv: expected the columns order_id, ")
+    assert lines["payment_data"].startswith("FAIL payment_data_2.csv.gz has a header and no records -> ")
+
+
+BROKEN = "Airflow cannot read customer_ltv"
+
+
+@pytest.mark.parametrize(
+    ("dag", "changed", "found"),
+    [
+        ("", {}, (True, True, "on")),
+        ("customer_forecast", {"is_paused": "True"}, (True, True, "on")),
+        ("customer_ltv_watch", {"is_paused": "True"}, (False, True, "on, customer_ltv_watch off")),
+        ("customer_ltv", {"is_paused": "True"}, (False, False, "customer_ltv off")),
+        ("customer_ltv", {"is_stale": "True"}, (False, False, BROKEN)),
+        ("customer_ltv", {"has_import_errors": "True"}, (False, False, BROKEN)),
+        ("customer_ltv", {"dag_id": "another"}, (False, False, BROKEN)),
+    ],
+)
+def test_a_schedule_that_is_off_or_cannot_be_read(dag: str, changed: dict[str, str], found: tuple) -> None:
+    """By what `airflow dags list` answers: a line of warnings, and then this."""
+    fit = {"is_paused": "False", "is_stale": "False", "has_import_errors": "False"}
+    names = ("customer_forecast", "customer_ltv", "customer_ltv_watch")
+    told = json.dumps([{"dag_id": name, **fit, **(changed if name == dag else {})} for name in names])
+    answers = [
+        SimpleNamespace(communicate=lambda: (f"[warning] a library is missing\n{told}\n", None), returncode=0)
+    ] * 2
+    _, schedule = look_at_schedule(*answers)
+    assert (schedule.is_fit, schedule.is_fit or schedule.is_warning, schedule.said) == found
 
 
 def test_alerts_that_reach_somebody_or_nobody(warehouse: str) -> None:

@@ -16,6 +16,7 @@ from conftest import ROOT, database_url
 from pipeline import run_pipeline
 from rich.console import Console
 from support import fetch, free_port
+from test_doctor import doctor
 from test_faults import wait_for
 
 HERE = "SELECT as_of::text, is_replica, seconds_behind FROM marts.freshness_here"
@@ -125,6 +126,12 @@ def test_a_monitor_sees_it_by_pg_monitor(cluster: server.Server) -> None:
         seen = connection.execute(METRICS).fetchone()
         assert seen[:2] == ("standby_bytes_behind", "replica")
         connection.rollback()
+
+
+def test_the_doctor_sends_nobody_to_a_standby(replica: str) -> None:
+    code, lines = doctor(replica)
+    assert code == 1
+    assert lines["writing"].startswith("FAIL this is a standby: it only reads -> name the primary")
 
 
 def test_an_analyst_is_told_on_the_replica(warehouse: str, replica: str) -> None:
