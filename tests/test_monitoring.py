@@ -119,6 +119,15 @@ def test_a_monitor_reads_the_metrics_and_nothing_else(table: str, exporter_url: 
         fetch(exporter_url, f"SELECT FROM {table}")
 
 
+def test_every_metric_is_scraped(published: str) -> None:
+    """What the exporter asks for has, all in all, a row's value for each kind of metric of the view."""
+    named = (MONITORING / "queries.yaml").read_text()
+    known = fetch(published, "SELECT col_description('audit.warehouse_metrics'::regclass, 1)")[0][0]
+    kinds = {kind for kind in re.findall(r"[a-z_]+", known) if "_" in kind and kind != "pg_monitor"} | {"checks"}
+    assert {metric for metric, _ in metrics(published)} <= kinds
+    assert {kind for kind in kinds if f"'{kind}'" not in named and not kind.startswith("file_")} == set()
+
+
 # The programs
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import run
 import server
+import yaml
 from conftest import ROOT, database_url
 from pipeline import run_pipeline
 from rich.console import Console
@@ -125,6 +126,11 @@ def test_a_monitor_sees_it_by_pg_monitor(cluster: server.Server) -> None:
         connection.execute("SET LOCAL ROLE ltv_exporter")
         seen = connection.execute(METRICS).fetchone()
         assert seen[:2] == ("standby_bytes_behind", "replica")
+        # What postgres-exporter asks.
+        queries = yaml.safe_load((ROOT / "deploy" / "monitoring" / "queries.yaml").read_text())
+        asked = connection.execute(queries["customer_ltv_standby"]["query"])
+        assert [column.name for column in asked.description] == ["standby", "bytes_behind", "seconds_behind"]
+        assert asked.fetchone()[0] == "replica"
         connection.rollback()
 
 
