@@ -80,6 +80,13 @@ def test_the_chart_and_the_job_take_secrets_that_are_made() -> None:
     assert f"FROM apache/airflow:slim-{values['airflowVersion']}\n" in (ROOT / "Dockerfile").read_text()
 
 
+def test_no_night_publishes_the_sample_of_the_image() -> None:
+    env = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())["env"]
+    source = {each["name"]: each["value"] for each in env}["AIRFLOW_VAR_LTV_SOURCE"]
+    # Until it is set no bucket has the name: a run that cannot read it fails, with a sentence.
+    assert source.startswith("s3://set-me-")
+
+
 # The chart itself is none of ours: AIRFLOW_CHART names the folder of an unpacked apache-airflow/airflow.
 
 RENDER = """
@@ -152,4 +159,4 @@ def test_the_chart_opens_no_door_and_gives_the_login_to_one_pod(rendered: list[d
     assert knows_login == ["api-server"]
     tasks = rendered[-1]["spec"]["containers"][0]
     assert {"secretRef": {"name": "alerts", "optional": True}} in tasks["envFrom"]
-    assert "AIRFLOW_CONN_WAREHOUSE" in [env["name"] for env in tasks["env"]]
+    assert {"AIRFLOW_CONN_WAREHOUSE", "AIRFLOW_VAR_LTV_SOURCE"} <= {env["name"] for env in tasks["env"]}
