@@ -231,6 +231,43 @@ def test_whom_a_forecast_computes_has_bought_on_the_same_days(filled: str) -> No
     assert max(orders for _, _, orders, _ in found) > 1
 
 
+VIEWS_FOR_READERS = """SELECT format('%I.%I', relnamespace::regnamespace, relname) FROM pg_catalog.pg_class
+    WHERE relnamespace = 'marts'::regnamespace AND relkind = 'v' OR oid = 'forecast.calibration'::regclass"""
+
+
+def seen_in_views(connection: psycopg.Connection) -> dict[str, tuple]:
+    """What whoever draws the report, an analyst and more, sees in each view: its columns and its rows."""
+    views = [view for (view,) in connection.execute(VIEWS_FOR_READERS).fetchall()]
+    seen = {}
+    with connection.transaction():
+        connection.execute("SET LOCAL ROLE ltv_report")
+        for view in views:
+            found = connection.execute(f"TABLE {view}")
+            columns = [(column.name, column.type_code, column.precision, column.scale) for column in found.description]
+            seen[view] = columns, sorted(map(repr, found.fetchall()))
+        connection.execute("RESET ROLE")
+    return seen
+
+
+def test_who_reads_a_view_sees_the_same_by_the_rights_of_its_owner(filled: str) -> None:
+    with psycopg.connect(filled) as connection:
+        before = seen_in_views(connection)
+        connection.execute((DISTRIBUTED / "readers.sql").read_text())
+        assert seen_in_views(connection) == before
+        readers = """SELECT oid::regprocedure::text FROM pg_catalog.pg_proc
+            WHERE proname LIKE 'read\\_%' AND prosecdef AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)"""
+        made = {name for (name,) in connection.execute(readers).fetchall()}
+        assert {name.replace("read_", "").removesuffix("()") for name in made} == {
+            *(f"marts.{name}" for name in ("cohort_retention", "customers_at_risk", "ltv_by_country")),
+            *("marts.ltv_by_first_product", "marts.ltv_movers", "forecast.calibration"),
+        }
+        for name in made:
+            allowed = "SELECT has_function_privilege(%s, %s, 'EXECUTE')"
+            assert connection.execute(allowed, ["ltv_report", name]).fetchone() == (True,)
+            assert connection.execute(allowed, ["ltv_monitor", name]).fetchone() == (False,)
+        connection.rollback()
+
+
 def test_its_migrations_go_forward_and_are_safe() -> None:
     migrations = sorted((DISTRIBUTED / "migrations").glob("*.sql"))
     assert migrations
@@ -269,6 +306,12 @@ def test_every_row_is_as_on_one_server_and_core_stays_on_the_workers() -> None:
             connection.execute((SQL / "forecast" / "customer_rfm.sql").read_text())
             assert connection.execute("SELECT of_everybody FROM forecast.freshness").fetchone() == (of_everybody,)
             connection.execute("INSERT INTO core.changed_customers (run_no, customer_id) VALUES (1, 7)")
+    # A second migration finds all as the first has left it, and whoever may not log in on a worker reads every view.
+    migrate.migrate(os.environ[URL])
+    with psycopg.connect(os.environ[URL]) as connection:
+        # These bring more than a row per customer.
+        connection.execute("SET citus.max_intermediate_result_size = '1GB'")
+        assert len(seen_in_views(connection)["marts.cohort_retention"][1]) > 10
     with psycopg.connect(os.environ[URL]) as connection:
         # What a function returns is under no such limit: no more than the night's files name.
         connection.execute("SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL ltv.keeps_nothing = 'on'")
