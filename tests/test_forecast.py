@@ -878,7 +878,7 @@ def test_a_model_stands_unless_what_it_was_fitted_to_has_been_undone(warehouse: 
             ('2026-01-31', '2026-02-01 01:30'), ('2026-01-31', '2026-02-01 05:00')
         ) AS fit (as_of, fitted_at)""",
     )
-    assert fetch(warehouse, "SELECT model_no FROM forecast.standing_models ORDER BY model_no") == [(1,), (4,), (5,)]
+    assert fetch(warehouse, "SELECT model_no FROM forecast.active_models ORDER BY model_no") == [(1,), (4,), (5,)]
 
 
 def test_a_model_of_what_is_undone_while_it_is_fitted_does_not_stand(warehouse: str, tmp_path: Path) -> None:
@@ -894,7 +894,13 @@ def test_a_model_of_what_is_undone_while_it_is_fitted_does_not_stand(warehouse: 
     with psycopg.connect(warehouse) as connection:
         run_file(connection, "clv_model")
     assert fetch(warehouse, "SELECT as_of::text FROM forecast.clv_model") == [("2026-01-31",), ("2026-02-28",)]
-    assert fetch(warehouse, "SELECT as_of::text FROM forecast.standing_models") == [("2026-01-31",)]
+    assert fetch(warehouse, "SELECT as_of::text FROM forecast.active_models") == [("2026-01-31",)]
+    with psycopg.connect(warehouse) as connection:
+        # Half a year later it is not judged by what it was not fitted to.
+        connection.execute("SET LOCAL ltv.run_no = '1'; UPDATE marts.freshness SET as_of = '2026-08-31'")
+        judged = connection.execute("SELECT DISTINCT model_no, as_of::text FROM forecast.calibration").fetchall()
+        connection.rollback()
+    assert judged == [(1, "2026-01-31")]
     # Nor does it spare the next one, of the right files.
     run_pipeline(warehouse, folder, "2026-02-28", "third")
     run_forecast(warehouse)
@@ -920,7 +926,7 @@ def test_which_models_stand_is_found_as_fast_after_years_of_runs(warehouse: str)
             SELECT number::text, '2026-01-31', 'published', '' FROM generate_series(1, 2000) AS number"""
         )
         connection.execute("ANALYZE audit.runs")
-        (plan,) = connection.execute("EXPLAIN (FORMAT JSON) TABLE forecast.standing_models").fetchone()
+        (plan,) = connection.execute("EXPLAIN (FORMAT JSON) TABLE forecast.active_models").fetchone()
         connection.rollback()
     # Not the square of their number.
     assert plan[0]["Plan"]["Total Cost"] < 2000

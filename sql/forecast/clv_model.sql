@@ -1,6 +1,6 @@
 -- forecast.clv_model: the models, fitted to what customers have bought up to the published day; once a week.
 -- Grain: one row per fit.
--- Reads: forecast.cohorts, repeat_buyers, standing_models, assumptions, freshness
+-- Reads: forecast.cohorts, repeat_buyers, active_models, assumptions, freshness
 -- Write: appended; nothing where the last fit is young enough.
 
 -- A crash of the server empties UNLOGGED tables; that must not pass for customers who never come back.
@@ -61,10 +61,10 @@ due AS (
     WHERE
         bought.customers > 0
         AND NOT EXISTS (
-            SELECT FROM forecast.standing_models
+            SELECT FROM forecast.active_models
             WHERE
-                standing_models.as_of <= bought.as_of
-                AND standing_models.as_of > bought.as_of - assumptions.refit_after_days
+                active_models.as_of <= bought.as_of
+                AND active_models.as_of > bought.as_of - assumptions.refit_after_days
         )
 ),
 
@@ -73,19 +73,19 @@ due AS (
 last_fit AS (
     SELECT
         CASE
-            WHEN greatest(abs(ln(standing_models.r)), abs(ln(standing_models.a)), abs(ln(standing_models.b))) < 3
+            WHEN greatest(abs(ln(active_models.r)), abs(ln(active_models.a)), abs(ln(active_models.b))) < 3
                 THEN
                     ARRAY[
-                        ln(standing_models.r), ln(standing_models.alpha), ln(standing_models.a), ln(standing_models.b)
+                        ln(active_models.r), ln(active_models.alpha), ln(active_models.a), ln(active_models.b)
                     ]
         END AS purchases,
         CASE
-            WHEN greatest(abs(ln(standing_models.p)), abs(ln(standing_models.q))) < 3
-                THEN ARRAY[ln(standing_models.p), ln(standing_models.q), ln(standing_models.gamma)]
+            WHEN greatest(abs(ln(active_models.p)), abs(ln(active_models.q))) < 3
+                THEN ARRAY[ln(active_models.p), ln(active_models.q), ln(active_models.gamma)]
         END AS values_of
-    FROM forecast.standing_models
-    WHERE standing_models.r IS NOT NULL
-    ORDER BY standing_models.model_no DESC
+    FROM forecast.active_models
+    WHERE active_models.r IS NOT NULL
+    ORDER BY active_models.model_no DESC
     LIMIT 1
 ),
 

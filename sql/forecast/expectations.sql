@@ -1,6 +1,6 @@
 -- forecast.expectations: what whoever has bought so often since the same day will buy in 12 months, if he still buys.
 -- Grain: one row per frequency and t.
--- Reads: forecast.cohorts, freshness, standing_models, assumptions
+-- Reads: forecast.cohorts, freshness, active_models, assumptions
 -- Write: rebuilt. Without a model what is expected is NULL.
 
 DROP TABLE IF EXISTS forecast.expectations;
@@ -8,18 +8,18 @@ DROP TABLE IF EXISTS forecast.expectations;
 CREATE TABLE forecast.expectations AS
 WITH model AS (
     SELECT
-        standing_models.model_no,
-        standing_models.r,
-        standing_models.alpha,
-        standing_models.a,
-        standing_models.b,
-        standing_models.p,
-        standing_models.q,
-        standing_models.gamma
-    FROM forecast.standing_models
+        active_models.model_no,
+        active_models.r,
+        active_models.alpha,
+        active_models.a,
+        active_models.b,
+        active_models.p,
+        active_models.q,
+        active_models.gamma
+    FROM forecast.active_models
     -- Not one that knows of days that have been taken back since.
-    WHERE standing_models.as_of <= (SELECT freshness.as_of FROM forecast.freshness)
-    ORDER BY standing_models.model_no DESC
+    WHERE active_models.as_of <= (SELECT freshness.as_of FROM forecast.freshness)
+    ORDER BY active_models.model_no DESC
     LIMIT 1
 ),
 

@@ -1,22 +1,22 @@
 -- forecast.calibration: what a model expected, and what has happened since, by how often customers had bought by then.
 -- Grain: one row per frequency, from 7 on all together.
--- Reads: forecast.clv_model, forecast.buying_days, forecast.assumptions, marts.freshness
+-- Reads: forecast.active_models, forecast.buying_days, forecast.assumptions, marts.freshness
 -- Write: a view. It judges the youngest model that is old enough; of days before its own it takes what is known now.
 CREATE OR REPLACE VIEW forecast.calibration AS
 WITH judged AS (
     SELECT
-        clv_model.model_no,
-        clv_model.as_of,
+        active_models.model_no,
+        active_models.as_of,
         freshness.as_of AS until,
-        clv_model.r,
-        clv_model.alpha,
-        clv_model.a,
-        clv_model.b
-    FROM forecast.clv_model
+        active_models.r,
+        active_models.alpha,
+        active_models.a,
+        active_models.b
+    FROM forecast.active_models
     CROSS JOIN marts.freshness
     CROSS JOIN forecast.assumptions
-    WHERE clv_model.r IS NOT NULL AND clv_model.as_of <= freshness.as_of - assumptions.judged_after_days
-    ORDER BY clv_model.as_of DESC, clv_model.model_no DESC
+    WHERE active_models.r IS NOT NULL AND active_models.as_of <= freshness.as_of - assumptions.judged_after_days
+    ORDER BY active_models.as_of DESC, active_models.model_no DESC
     LIMIT 1
 ),
 

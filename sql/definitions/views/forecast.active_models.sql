@@ -1,8 +1,8 @@
--- forecast.standing_models: the fits that stand: not those to a delivery that has been undone since.
+-- forecast.active_models: the fits that stand: not those to a delivery that has been undone since.
 -- Grain: one row per fit.
 -- Reads: forecast.clv_model, audit.runs
 -- Write: a view.
-CREATE OR REPLACE VIEW forecast.standing_models AS
+CREATE OR REPLACE VIEW forecast.active_models AS
 SELECT
     clv_model.model_no,
     clv_model.as_of,
@@ -26,5 +26,5 @@ WHERE
             AND undone.started_at < clv_model.fitted_at
             AND undoing.ended_at > clv_model.fitted_at
     );
-COMMENT ON VIEW forecast.standing_models IS 'The fits that stand: not those to a delivery that has been undone since. One row per fit.';
-SELECT audit.copy_comments('forecast.clv_model', 'forecast.standing_models') AS copied;
+COMMENT ON VIEW forecast.active_models IS 'The fits that stand: not those to a delivery that has been undone since. One row per fit.';
+SELECT audit.copy_comments('forecast.clv_model', 'forecast.active_models') AS copied;
