@@ -1,6 +1,7 @@
 """`marts.why`: the story of one customer's number, for whoever asks; and which SQL files a run was made of."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pipeline
@@ -163,6 +164,29 @@ def test_what_a_failed_run_has_changed_is_published_by_the_next_though_no_number
     pipeline.run_pipeline(told, folder, "2026-01-31", "third night")
     assert fetch(told, "SELECT run_no FROM marts.freshness") == [(1,)]
     assert "not yet published" not in why(told, 1)
+
+
+def test_a_rule_that_was_deployed_since_the_publish_is_told_of(told: str) -> None:
+    """The orders are judged by the rule of now, the number was made by that of then."""
+    assert "not yet published" not in why(told, 1)
+    rule = (SQL.parent / RULE).read_text()
+    execute(told, re.sub(r"RETURN [^;]+;", "RETURN net_payments > 100;", rule))
+    story = why(told, 1)
+    assert "counts" not in story
+    assert story["window"][0].startswith("1 paid orders, 100.00 in all")
+    assert story["not yet published"] == [
+        (
+            "by the rows and the rules of now the orders above are 0 paid orders, 0 in all: "
+            "the published number was made otherwise"
+        )
+    ]
+    execute(told, re.sub(r"RETURN [^;]+;", "RETURN net_payments >= 0;", rule))
+    assert why(told, 1)["not yet published"] == [
+        (
+            "by the rows and the rules of now the orders above are 2 paid orders, 100.00 in all, "
+            "from 2025-01-01 to 2025-07-02: the published number was made otherwise"
+        )
+    ]
 
 
 def test_a_number_that_nobody_has_is_said_to_be_unknown(told: str) -> None:

@@ -74,6 +74,16 @@ AS $$
         WHERE orders.customer_id = why.customer_id
     ),
 
+    -- A rule that was deployed since, or rows that were changed since, are no part of the number yet.
+    add_up AS (
+        SELECT
+            count(*) FILTER (WHERE looked_at.counts) AS total_orders,
+            coalesce(sum(looked_at.amount) FILTER (WHERE looked_at.counts), 0) AS total_amount,
+            min(looked_at.order_date) FILTER (WHERE looked_at.counts) AS first_order_date,
+            max(looked_at.order_date) FILTER (WHERE looked_at.counts) AS last_order_date
+        FROM orders_looked_at AS looked_at
+    ),
+
     set_aside AS (
         SELECT
             rejected_rows.is_waiting,
@@ -273,6 +283,24 @@ AS $$
             ORDER BY runs.run_no DESC
             LIMIT 1
         ) AS last_run
+        UNION ALL
+        SELECT
+            13, 'not yet published',
+            format(
+                'by the rows and the rules of now the orders above are %s paid orders, %s in all%s: '
+                || 'the published number was made otherwise',
+                add_up.total_orders, add_up.total_amount,
+                CASE
+                    WHEN add_up.total_orders > 0
+                        THEN format(', from %s to %s', add_up.first_order_date, add_up.last_order_date)
+                END
+            ), 1
+        FROM published
+        CROSS JOIN add_up
+        WHERE
+            (published.total_orders, published.total_amount, published.first_order_date, published.last_order_date)
+            IS DISTINCT FROM
+            (add_up.total_orders, add_up.total_amount, add_up.first_order_date, add_up.last_order_date)
         UNION ALL
         SELECT 14, 'forgotten', format('this customer was erased on %s', forgotten_customers.forgotten_at::date), 0
         FROM core.forgotten_customers
