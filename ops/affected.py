@@ -21,6 +21,7 @@ WRITTEN_WITH = {
     "forecast.publishes": "forecast.customer_forecast",
     "forecast.customer_forecast_history": "forecast.customer_forecast",
 }
+NO_TASK = ("sql/migrations/", "sql/definitions/", "sql/distributed/")
 NAME = re.compile(r"\b(?:raw|staging|core|intermediate|marts|forecast|audit)\.\w+")
 
 
@@ -51,6 +52,8 @@ class Edit:
         self.paths = sorted(path for path in ours | theirs if ours.get(path) != theirs.get(path))
         self.views = {name_of(path) for path in ours | theirs if path.startswith("sql/definitions/views/")}
         self.functions = {name_of(path) for path in ours | theirs if path.startswith("sql/definitions/functions/")}
+        # Checks and tables that the edit takes away; no task of the edited DAG is called so any more.
+        self.gone = {name_of(path) for path in ours if path not in theirs and not path.startswith(NO_TASK)}
         self.reads: dict[str, set[str]] = {}
         self.mentions: dict[str, set[str]] = {}
         for root, files in ((base, ours), (edited, theirs)):
@@ -82,6 +85,11 @@ class Edit:
     def tasks(self, order: Iterable[str]) -> list[str]:
         """Return those of the tasks, given in the order in which a run does them, that have to run twice."""
         order = [task for task in order if task not in {"begin", "end"}]
+        for name in sorted(self.gone - set(order)):
+            # At the end of its layer: what it read comes before that, and what read it after.
+            schema = name.partition(".")[0]
+            layer = [place for place, task in enumerate(order, start=1) if task.startswith(f"{schema}.")]
+            order.insert(max(layer, default=0), name)
         edited = {name_of(path) for path in self.paths}
         # Kept tables, and what is declared of the files: that is behind everything.
         if any(re.match(r"sql/(migrations|definitions)/[^/]*$", path) for path in self.paths):

@@ -343,7 +343,10 @@ def main() -> int:
         shown = edit.shown(twice)
         print("\nEdited: " + ", ".join(edit.paths) + ".")
         if not twice + shown:
-            print("\nNothing that a run or a forecast computes is made by it.")
+            print(
+                "\nNo file of a run or of the forecast, and no view of marts, asks for it. "
+                "What only Python, a trigger or somebody by hand calls is not tried here: `make test` tries it."
+            )
             return 0
         print("\nRun twice: " + (", ".join(twice) or "nothing") + ".")
         url, admin_url = warehouse()

@@ -241,6 +241,32 @@ def test_a_warehouse_that_is_ahead_is_told_of(project: Path, diff, cluster, temp
         assert row(report, "customers")[:2] == ["500", "500"]
 
 
+def test_a_check_that_goes_is_missed(project: Path, live: str, diff) -> None:
+    """Renamed, it is the old one that goes, and a new one."""
+    old, new = (f"staging.orders__price_{said}" for said in ("not_negative", "fine"))
+    path = project / "sql" / "staging" / "orders__price_not_negative.sql"
+    text = path.read_text()
+    path.unlink()
+    code, report, said = diff(project, live)
+    assert (code, said) == (0, "")
+    assert f"\nRun twice: {old}.\n" in report
+    assert row(section(report, "Checks"), old)[:2] == ["passed", ""]
+    path.with_stem("orders__price_fine").write_text(text.replace("price_not_negative", "price_fine"))
+    code, report, said = diff(project, live)
+    assert (code, said) == (0, "")
+    assert row(section(report, "Checks"), old)[:2] == ["passed", ""]
+    assert row(section(report, "Checks"), new)[:2] == ["", "passed"]
+
+
+def test_what_no_file_calls_is_said_not_to_be_tried(project: Path, live: str, diff) -> None:
+    """A trigger's function that lets nobody write core would stop every night."""
+    path = "sql/definitions/functions/audit.keep_replaced.sql"
+    edit(project, path, "\nBEGIN\n", "\nBEGIN\n    RAISE EXCEPTION 'no';\n")
+    code, report, said = diff(project, live)
+    assert (code, said) == (0, "")
+    assert report.endswith(" a trigger or somebody by hand calls is not tried here: `make test` tries it.\n")
+
+
 def test_a_new_warehouse_gets_the_sample(project: Path, new_database, diff) -> None:
     edit(project, RULE, FINE, STRICT)
     code, report, said = diff(project, new_database("ltv_new"), AS_OF=AS_OF)
