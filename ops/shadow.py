@@ -24,21 +24,39 @@ import sqlparse
 
 sys.path.append(str(server.ROOT / "dags"))
 from sql_files import SQL, deployed_fingerprint, fingerprint
+from stores import BadFileError, state_of
 
 RUN = "diff"
 HERE = SQL / "admin" / "diff"
 
 
+def last_run(connection: psycopg.Connection, folder: str) -> int | None:
+    """Return the run of the last delivery, where that was the folder's files: by their sizes, and what they hold."""
+    from copy_csv import find_files, sha256_of
+
+    sources = connection.execute("SELECT source FROM audit.sources").fetchall()
+    paths = [path for (source,) in sources for path in find_files(folder, source)]
+    last = "SELECT run_no, bytes, sha256 FROM audit.loads WHERE run_no = (SELECT max(run_no) FROM audit.loads)"
+    loads = connection.execute(last).fetchall()
+    if sorted(int(state_of(path).get("size") or 0) for path in paths) != sorted(size for _, size, _ in loads):
+        return None
+    digests = sorted(digest for *_, digest in loads)
+    # Who has had it loaded again has taken its digests away.
+    return loads[0][0] if "" in digests or digests == sorted(map(sha256_of, paths)) else None
+
+
 def begin(url: str, folder: str | None, as_of: str) -> None:
-    """Begin a run of the last delivery, taken back first, or of the folder's files."""
+    """Begin a run of the last delivery, or of the folder's files; where core holds them, they are taken back first."""
     with psycopg.connect(url) as connection:
         connection.add_notice_handler(lambda notice: print(notice.message_primary, file=sys.stderr))
         connection.execute((HERE / "shadow.sql").read_bytes())
         if folder is None:
             delivered, as_of = connection.execute(
                 "SELECT runs.run_no, runs.as_of::text"
-                " FROM diff.take_back() AS delivered (run_no) INNER JOIN audit.runs USING (run_no)"
+                " FROM diff.take_back_the_last() AS delivered (run_no) INNER JOIN audit.runs USING (run_no)"
             ).fetchone() or (None, "")
+        elif (delivered := last_run(connection, folder)) is not None:
+            connection.execute("SELECT diff.take_back(%s)", [delivered])
     with psycopg.connect(url) as connection:
         # What every version of it takes.
         connection.execute(
@@ -96,6 +114,8 @@ def main() -> None:
     migrate.migrate(url)
     try:
         begin(url, folder, asked["as_of"]) if asked["begin"] else go_on(url)
+    except BadFileError as error:
+        raise SystemExit(str(error)) from None
     except psycopg.errors.RaiseException as error:
         # It says what to do: why it could not begin is the delivery, or the day.
         raise SystemExit(". ".join(filter(None, [error.diag.message_primary, error.diag.message_hint]))) from None
@@ -109,6 +129,8 @@ def main() -> None:
                 continue
             try:
                 run_task(connection, task, folder)
+            except BadFileError as error:
+                raise SystemExit(str(error)) from None
             except psycopg.Error as error:
                 raise SystemExit(f"sql/{name.replace('.', '/')}.sql: {error}") from None
 

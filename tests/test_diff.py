@@ -159,6 +159,7 @@ def test_a_stricter_rule_is_seen_before_it_goes_live(project: Path, live: str, d
         ({"FAIL_OVER": "many"}, "FAIL_OVER=many is no number of rows (20) and no share of them (0.05 or 5%)"),
         ({"BASE": "never"}, "git knows no revision never here: name a branch, a tag or a commit with BASE="),
         ({"DATA": "data", "AS_OF": "2099-01-01"}, "2099-01-01"),
+        ({"DATA": "nowhere"}, "nowhere is no folder: look at DATA"),
         ({"ADMIN_DATABASE_URL": ""}, "make diff makes two databases and drops them again, which this login may not"),
     ],
 )
@@ -216,6 +217,15 @@ def test_files_that_were_loaded_again_are_taken_back_as_often_and_no_others(
         dear, all_orders = fetch(url, "SELECT count(*) FILTER (WHERE price >= 100), count(*) FROM core.orders")[0]
         _, report, said = diff(project, url)
     assert said == ""
+    assert row(report, "core.orders")[:4] == [f"{all_orders:,}", f"{all_orders - dear:,}", str(dear), "0"]
+
+
+def test_files_that_core_holds_already_are_taken_back_too(project: Path, live: str, diff) -> None:
+    """Who names the files of the last delivery with DATA sees what is seen without it."""
+    edit(project, "sql/staging/orders.sql", "WHEN price < 0\n", "WHEN price >= 100 OR price < 0\n")
+    dear, all_orders = fetch(live, "SELECT count(*) FILTER (WHERE price >= 100), count(*) FROM core.orders")[0]
+    code, report, said = diff(project, live, DATA="data", AS_OF=AS_OF)
+    assert (code, said) == (0, "")
     assert row(report, "core.orders")[:4] == [f"{all_orders:,}", f"{all_orders - dear:,}", str(dear), "0"]
 
 

@@ -99,15 +99,38 @@ AS $$
     FROM delivered
 $$;
 
--- Take the last delivery back out of core, and return its run. Where the same files were loaded before, that run has
+-- Take a run's delivery back out of core, where it was the last one. Where the same files were loaded before, that run has
 -- changed nothing: those before it are taken back too. What cannot be taken back stays.
-CREATE FUNCTION diff.take_back() RETURNS integer
+CREATE FUNCTION diff.take_back(delivered integer) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    merged integer;
+BEGIN
+    FOR merged IN
+        SELECT runs.run_no
+        FROM audit.runs
+        WHERE runs.state <> 'undone' AND EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no)
+        ORDER BY runs.run_no DESC
+    LOOP
+        EXIT WHEN NOT diff.is_same(merged, delivered);
+        BEGIN
+            PERFORM audit.undo_run(merged, 'make diff', 'to deliver it again');
+        EXCEPTION
+            WHEN raise_exception THEN
+                RAISE NOTICE 'core holds the last delivery already, and keeps it: %', sqlerrm;
+                EXIT;
+        END;
+    END LOOP;
+END $$;
+
+-- Take back the last delivery, and return its run.
+CREATE FUNCTION diff.take_back_the_last() RETURNS integer
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     delivered constant integer := (SELECT max(loads.run_no) FROM audit.loads);
     flaw text;
-    merged integer;
 BEGIN
     SELECT
         CASE
@@ -125,21 +148,7 @@ BEGIN
     IF flaw IS NOT NULL THEN
         RAISE EXCEPTION '%', flaw USING HINT = 'Name the files with DATA=<folder or URL>.';
     END IF;
-    FOR merged IN
-        SELECT runs.run_no
-        FROM audit.runs
-        WHERE runs.state <> 'undone' AND EXISTS (SELECT FROM audit.ledger WHERE ledger.run_no = runs.run_no)
-        ORDER BY runs.run_no DESC
-    LOOP
-        EXIT WHEN NOT diff.is_same(merged, delivered);
-        BEGIN
-            PERFORM audit.undo_run(merged, 'make diff', 'to deliver it again');
-        EXCEPTION
-            WHEN raise_exception THEN
-                RAISE NOTICE 'core holds the last delivery already, and keeps it: %', sqlerrm;
-                EXIT;
-        END;
-    END LOOP;
+    PERFORM diff.take_back(delivered);
     RETURN delivered;
 END $$;
 
