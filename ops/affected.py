@@ -63,6 +63,11 @@ class Edit:
                 # A check and a function have no Reads line: they may read what they name.
                 self.reads.setdefault(name_of(path), set()).update(header(root / path).reads or mentioned)
 
+    @property
+    def is_behind_everything(self) -> bool:
+        """Whether kept tables, or what is declared of the files, are edited."""
+        return any(re.match(r"sql/(migrations|definitions)/[^/]*$", path) for path in self.paths)
+
     @cached_property
     def code(self) -> set[str]:
         """The functions and views that work otherwise than before: edited ones, and those that call them."""
@@ -91,8 +96,7 @@ class Edit:
             layer = [place for place, task in enumerate(order, start=1) if task.startswith(f"{schema}.")]
             order.insert(max(layer, default=0), name)
         edited = {name_of(path) for path in self.paths}
-        # Kept tables, and what is declared of the files: that is behind everything.
-        if any(re.match(r"sql/(migrations|definitions)/[^/]*$", path) for path in self.paths):
+        if self.is_behind_everything:
             return order
         found = {task for task in order if task in edited or self.mentions.get(task, set()) & self.code}
         while True:

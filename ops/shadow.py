@@ -3,8 +3,10 @@
 It belongs to the folder that it lies in: `make diff` puts one of its own around another version of sql/ and dags/.
 DATABASE_URL is the copy, AIRFLOW_HOME a folder of Airflow's. Standard input is a JSON object:
 
-- twice: the names of the tasks that the edit affects.
-- begin: true to begin a run and do every other task; false to go on with it and do these.
+- part: "take back" to take back what core holds of the delivery, and no more; "once" to begin a run besides, and do
+  every task that the edit does not affect; "twice" to go on with it and do the others; "all" to begin a run after
+  "take back", and do every task.
+- tasks: the names of the tasks that the edit affects.
 - folder: the delivery to load; null for the last one, which the copy holds in raw.
 - as_of: the day to look back from, or an empty text.
 """
@@ -45,25 +47,30 @@ def last_run(connection: psycopg.Connection, folder: str) -> int | None:
     return loads[0][0] if "" in digests or digests == sorted(map(sha256_of, paths)) else None
 
 
-def begin(url: str, folder: str | None, as_of: str) -> None:
-    """Begin a run of the last delivery, or of the folder's files; where core holds them, they are taken back first."""
+def take_back(url: str, folder: str | None) -> None:
+    """Take the last delivery back out of core, or the folder's files, where those are the last delivery."""
     with psycopg.connect(url) as connection:
         connection.add_notice_handler(lambda notice: print(notice.message_primary, file=sys.stderr))
         connection.execute((HERE / "shadow.sql").read_bytes())
         if folder is None:
-            delivered, as_of = connection.execute(
-                "SELECT runs.run_no, runs.as_of::text"
-                " FROM diff.take_back_the_last() AS delivered (run_no) INNER JOIN audit.runs USING (run_no)"
-            ).fetchone() or (None, "")
+            connection.execute("INSERT INTO diff.delivery (run_no) SELECT diff.take_back_the_last()")
         elif (delivered := last_run(connection, folder)) is not None:
             connection.execute("SELECT diff.take_back(%s)", [delivered])
+
+
+def begin(url: str, as_of: str) -> None:
+    """Begin a run, of what was taken back if that was the last delivery, as the warehouse holds it."""
     with psycopg.connect(url) as connection:
+        delivered = connection.execute(
+            "SELECT delivery.run_no, runs.as_of::text FROM diff.delivery INNER JOIN audit.runs USING (run_no)"
+        ).fetchone()
+        _, day = delivered or (None, as_of)
         # What every version of it takes.
         connection.execute(
-            "SELECT audit.begin_run(%s, %s, now(), %s, %s)", [RUN, as_of, deployed_fingerprint(), fingerprint([SQL])]
+            "SELECT audit.begin_run(%s, %s, now(), %s, %s)", [RUN, day, deployed_fingerprint(), fingerprint([SQL])]
         )
-        if folder is None:
-            connection.execute("SELECT diff.deliver_again(%s)", [delivered])
+        if delivered:
+            connection.execute("SELECT diff.deliver_again(%s)", delivered[:1])
 
 
 def go_on(url: str) -> None:
@@ -110,22 +117,29 @@ def run_task(connection: psycopg.Connection, task: Any, folder: str | None) -> N
 def main() -> None:
     """Do what standard input asks for; raise SystemExit with the file's name and the error where one fails."""
     asked = json.load(sys.stdin)
-    url, folder = os.environ["DATABASE_URL"], asked["folder"]
+    url, folder, part = os.environ["DATABASE_URL"], asked["folder"], asked["part"]
     migrate.migrate(url)
     try:
-        begin(url, folder, asked["as_of"]) if asked["begin"] else go_on(url)
+        if part in {"take back", "once"}:
+            take_back(url, folder)
+        if part in {"once", "all"}:
+            begin(url, asked["as_of"])
+        if part == "twice":
+            go_on(url)
     except BadFileError as error:
         raise SystemExit(str(error)) from None
     except psycopg.errors.RaiseException as error:
         # It says what to do: why it could not begin is the delivery, or the day.
         raise SystemExit(". ".join(filter(None, [error.diag.message_primary, error.diag.message_hint]))) from None
+    if part == "take back":
+        return
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT diff.look_back('', 0, 0)")
-        is_forecast = any(name.startswith("forecast.") for name in asked["twice"])
+        is_forecast = any(name.startswith("forecast.") for name in asked["tasks"])
         for task in [*pipeline.tasks(), *(pipeline.forecast_tasks() if is_forecast else [])]:
             name = task.task_id
             is_there = folder is None and pipeline.is_copy(task)
-            if name in {"begin", "end"} or is_there or (name in asked["twice"]) == asked["begin"]:
+            if name in {"begin", "end"} or is_there or (name in asked["tasks"]) == (part == "once"):
                 continue
             try:
                 run_task(connection, task, folder)

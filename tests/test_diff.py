@@ -239,6 +239,25 @@ def test_a_migration_is_run_on_its_side_alone(project: Path, live: str, diff) ->
     assert row(report, "staging.payments")[4] == "0"
 
 
+def test_a_migration_that_changes_rows_of_core_is_seen(project: Path, diff, cluster, template, tmp_path: Path) -> None:
+    """It finds what earlier deliveries have brought; the last one is delivered after it."""
+    (project / "sql" / "migrations" / "9999_dearer.sql").write_text(
+        "-- migrate:up\nSET LOCAL ltv.keeps_nothing = 'on';\n"
+        "UPDATE core.orders SET price = price + 1;\n-- migrate:down\n"
+    )
+    with warehouse_of(cluster, template, "ltv_dearer") as url:
+        open_limits(url)
+        for number in (1, 2):
+            orders, payments = [[number, 1, "2025-12-01", "sim", "9.00"]], [[number, 1, number, "2025-12-01", "9.00"]]
+            folder = tmp_path / str(number)
+            deliver(folder, customer_data=[customer(1)], order_data=orders, payment_data=payments)
+            pipeline.run_pipeline(url, folder, AS_OF, f"night {number}")
+        code, report, said = diff(project, url)
+    assert (code, said) == (0, ""), said
+    assert row(report, "core.orders") == ["2", "2", "0", "0", "1", "price 1"]
+    assert row(report, "paid orders")[:2] == ["2", "2"]
+
+
 def test_a_warehouse_that_is_ahead_is_told_of(project: Path, diff, cluster, template) -> None:
     with warehouse_of(cluster, template, "ltv_ahead") as url:
         execute(url, 'UPDATE audit.deployments SET migrations = migrations || \'{"9998_new.sql": ""}\'')

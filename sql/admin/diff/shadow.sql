@@ -13,6 +13,11 @@ CREATE TABLE diff.measures (
     rows_written bigint
 );
 
+-- The run of the last delivery, where that is delivered again.
+CREATE TABLE diff.delivery (
+    run_no integer NOT NULL PRIMARY KEY
+);
+
 CREATE TABLE diff.read_before (
     relation oid NOT NULL PRIMARY KEY,
     tuples bigint NOT NULL
