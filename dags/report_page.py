@@ -174,7 +174,9 @@ def draw(path: Path, spec: dict[str, Any], rows: list[dict[str, Any]], size: str
         # No address is allowed: all that is drawn is what the query has returned.
         svg = renderer()(drawn, config=read_json(CHARTS / "theme.json"), allowed_base_urls=[])
     except ValueError as error:
-        raise ReportError(f"{place(path)}: {str(error).strip().splitlines()[0]}") from None
+        # That it has failed, and why; what follows are places in its scripts.
+        said = " ".join(str(error).strip().splitlines()[:2])
+        raise ReportError(f"{place(path)}: {said}") from None
     # All charts are in one page, and an id in it is one thing.
     return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{path.name.partition('.')[0]}-{size}-", svg)
 
