@@ -29,10 +29,12 @@ def chosen(file: str, name: str) -> Path:
     if not known:
         raise SystemExit(f"make try: FILE={file} has no case yet: make tests/cases/{stem}/<what it shows>/")
     for case in known:
-        if case.name == name:
+        # By its path too: that is what a shell completes.
+        if name and (case.name == name or case == Path(name).resolve()):
             return case
     names = "\n".join(f"  {case.name}" for case in known)
-    raise SystemExit(f"make try: CASE={name} is no case of {stem}; these are:\n{names}")
+    said = f"CASE={name} is no case of {stem}; these are" if name else f"which case of {stem}? CASE= names one of these"
+    raise SystemExit(f"make try: {said}:\n{names}")
 
 
 def side_by_side(header: list[str], expected: list[list[str]], got: list[list[str]]) -> str:

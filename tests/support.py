@@ -280,6 +280,11 @@ def refuse_undeclared(line: Line, received: dict[str, str | None], source: str) 
     refuse(line, "line swallowed_a_line", any(has_swallowed(received[column]) for column in undeclared))
 
 
+def a_paid_order(net: Decimal, _price: Decimal) -> bool:
+    """Whether an order is a paid one: what sql/definitions/functions/core.a_paid_order.sql says, without any SQL."""
+    return net > 0
+
+
 def keep_the_last(lines: list[Line], key: str) -> None:
     """Of the lines with one key the last wins; one that waits does not hold back a good one before it."""
     good, all_usable = ({}, {})

@@ -20,6 +20,7 @@ from pipeline import CheckFailedError, begin, run_pipeline, run_task, tasks
 from support import (
     COLUMNS,
     Line,
+    a_paid_order,
     customer,
     deliver,
     execute,
@@ -80,7 +81,7 @@ def lifetime_values(judged: dict[str, list[Line]], as_of: date) -> dict[int, tup
         net[payment.values["order_id"]] += payment.values["amount"]
     paid = defaultdict(list)
     for order in good(judged["order_data"]):
-        if net[order.key] > 0:
+        if a_paid_order(net[order.key], order.values["price"]):
             paid[order.values["customer_id"]].append((order.values["order_date"], net[order.key]))
     spans = [max(orders)[0] - min(orders)[0] for orders in paid.values() if len(orders) > 1]
     mean = Fraction(sum(span.days for span in spans), len(spans)) / Fraction("365.25") if spans else Fraction(1)
@@ -195,7 +196,8 @@ def test_the_mart_adds_up_to_the_payments_of_the_paid_orders(published: str) -> 
         """SELECT (SELECT sum(total_amount) FROM marts.customer_ltv)
             = (SELECT sum(amount) FROM core.payments) - (
                 SELECT sum(net) FROM (
-                    SELECT sum(amount) AS net FROM core.payments GROUP BY order_id HAVING sum(amount) <= 0
+                    SELECT sum(payments.amount) AS net FROM core.payments INNER JOIN core.orders USING (order_id)
+                    GROUP BY order_id, price HAVING NOT core.a_paid_order(sum(payments.amount), price)
                 ) AS unpaid
             )""",
     ) == [(True,)]

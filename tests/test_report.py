@@ -402,7 +402,7 @@ def test_who_comes_back_is_charted_as_they_came(published: str) -> None:
         published,
         """SELECT orders.customer_id, extract(YEAR FROM order_date) * 12 + extract(MONTH FROM order_date) - 1
         FROM core.orders INNER JOIN core.payments USING (order_id)
-        GROUP BY order_id HAVING sum(payments.amount) > 0""",
+        GROUP BY order_id HAVING core.a_paid_order(sum(payments.amount), price)""",
     ):
         months[number].add(int(month))
     rows = charted(published, "30_cohort_retention")

@@ -46,6 +46,8 @@ def test_a_case_is_shown_side_by_side(project: Path, run) -> None:
     code, out, err = run(FILE=FILE, CASE=CASE)
     assert (code, err) == (0, "")
     assert "staging.orders: as expected\n  expected" in out
+    # A shell completes a path.
+    assert run(FILE=FILE, CASE=f"tests/cases/staging.orders/{CASE}/") == (code, out, err)
 
     # The rule is edited: a price of 0 is refused too, and a negative one no longer.
     text = (project / FILE).read_text()
@@ -77,6 +79,8 @@ def test_what_there_is_to_choose_from_is_said(run, tmp_path: Path) -> None:
     assert (code, out) == (1, "")
     assert err.startswith("make try: CASE=nothing is no case of staging.orders; these are:\n  ")
     assert f"\n  {CASE}\n" in err
+    said = run(FILE=FILE, CASE="")[2]
+    assert said.startswith("make try: which case of staging.orders? CASE= names one of these:\n  ")
     for file in ("", "sql/staging/none.sql", str(elsewhere)):
         code, _, err = run(FILE=file, CASE=CASE)
         assert code == 1
