@@ -130,7 +130,7 @@ def test_what_has_changed_since_the_publish_before_is_told(told: str, tmp_path: 
         [RULE],
     )
     execute(told, "UPDATE audit.runs SET fingerprint = 'before' WHERE run_no = 1")
-    assert why(told, 1)["changed"][2:] == [f"the rules: {RULE}"]
+    assert why(told, 1)["changed"][2:] == [f"other SQL than before: {RULE}"]
     # What an older run was made of nobody has noted.
     execute(told, "DELETE FROM audit.sql_files WHERE fingerprint = 'before'")
     assert why(told, 1)["changed"][2:] == []

@@ -255,7 +255,7 @@ AS $$
         FROM orders_looked_at AS looked_at
         INNER JOIN runs_of_change AS made ON looked_at.run_no = made.run_no
         UNION ALL
-        SELECT 12, 'changed', 'the rules: ' || string_agg(rules.file, ', ' ORDER BY rules.file), 0
+        SELECT 12, 'changed', 'other SQL than before: ' || string_agg(rules.file, ', ' ORDER BY rules.file), 0
         FROM rules
         HAVING count(*) > 0
         UNION ALL
