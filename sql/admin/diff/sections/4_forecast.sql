@@ -64,14 +64,14 @@ figures AS (
         sums.side,
         total.place,
         total.name,
-        to_char(total.amount, 'FM999,999,999,999,990.00') AS figure
+        total.amount AS figure
     FROM sums
     CROSS JOIN
         LATERAL (
             VALUES
-            (21, 'customers', sums.customers),
-            (22, 'expected orders', sums.expected_orders),
-            (23, 'expected value', sums.expected_value)
+            (21, 'customers', to_char(sums.customers, 'FM999,999,999,999,990')),
+            (22, 'expected orders', to_char(sums.expected_orders, 'FM999,999,999,999,990.00')),
+            (23, 'expected value', to_char(sums.expected_value, 'FM999,999,999,999,990.00'))
         ) AS total (place, name, amount)
 )
 
