@@ -104,8 +104,8 @@ AS $$
     FROM delivered
 $$;
 
--- Take a run's delivery back out of core, where it was the last one. Where the same files were loaded before, that run has
--- changed nothing: those before it are taken back too. What cannot be taken back stays.
+-- Take a run's delivery back out of core, where it was the last one. Where the same files were loaded before, that run
+-- has changed nothing: those before it are taken back too. What cannot be taken back stays.
 CREATE FUNCTION diff.take_back(delivered integer) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
