@@ -425,6 +425,7 @@ def test_an_edit_of_the_forecast_is_seen_though_the_last_fit_is_young(project: P
         "THEN 2 * exp(fitted.purchases[1]) END",
     )
     edit(project, "sql/forecast/scores__within_bounds.sql", "bad_rows => ", "bad_rows => 1 + ")
+    (project / "sql" / "forecast" / "scores__cover_every_buyer.sql").unlink()
     with warehouse_of(cluster, template, "ltv_forecast") as url:
         pipeline.run_pipeline(url, ROOT / "data", AS_OF)
         for task in pipeline.forecast_tasks():
@@ -446,6 +447,8 @@ def test_an_edit_of_the_forecast_is_seen_though_the_last_fit_is_young(project: P
     assert was == pytest.approx(float(orders), rel=1e-3)
     assert becomes > was
     assert row(section(report, "Checks"), "forecast.scores__within_bounds")[:2] == ["passed", "failed"]
+    # That the warehouse has judged it on the same day is not the edit's.
+    assert row(section(report, "Checks"), "forecast.scores__cover_every_buyer")[:2] == ["passed", ""]
     # The number of the night is none of its business.
     assert "| core" not in report
     assert section(report, "Largest changes of ltv").endswith("\nnone\n")

@@ -12,7 +12,10 @@ WITH edited AS (
         check_results.verdict,
         check_results.said
     FROM edited.forecast__check_results AS check_results
-    WHERE check_results.as_of = (SELECT freshness.as_of FROM marts.freshness)
+    -- One of the same day that the warehouse has judged is none of this run's.
+    WHERE
+        check_results.checked_at
+        >= (SELECT runs.started_at FROM audit.runs WHERE runs.run_no = (SELECT audit.run_no()))
 ),
 
 verdicts AS (
@@ -34,7 +37,9 @@ verdicts AS (
             check_results.verdict,
             check_results.said
         FROM forecast.check_results
-        WHERE check_results.as_of = (SELECT freshness.as_of FROM marts.freshness)
+        WHERE
+            check_results.checked_at
+            >= (SELECT runs.started_at FROM audit.runs WHERE runs.run_no = (SELECT audit.run_no()))
     ) AS base
     FULL JOIN edited ON base.claim = edited.claim
 )
