@@ -32,10 +32,14 @@ RUN = "diff"
 HERE = SQL / "admin" / "diff"
 
 
-def last_run(connection: psycopg.Connection, folder: str) -> int | None:
+def last_run(connection: psycopg.Connection, folder: str, as_of: str) -> int | None:
     """Return the run of the last delivery, where that was the folder's files: by their sizes, and what they hold."""
     from copy_csv import find_files, sha256_of
 
+    # As audit.begin_run has it, which comes later: core is taken back before a run is open.
+    asked = "SELECT coalesce(nullif(%s, '')::date, (now() AT TIME ZONE 'Africa/Kigali')::date - 1)::text"
+    (day,) = connection.execute(asked, [as_of]).fetchone() or ("",)
+    folder = folder.replace("{as_of}", day)
     sources = connection.execute("SELECT source FROM audit.sources").fetchall()
     paths = [path for (source,) in sources for path in find_files(folder, source)]
     last = "SELECT run_no, bytes, sha256 FROM audit.loads WHERE run_no = (SELECT max(run_no) FROM audit.loads)"
@@ -47,14 +51,14 @@ def last_run(connection: psycopg.Connection, folder: str) -> int | None:
     return loads[0][0] if "" in digests or digests == sorted(map(sha256_of, paths)) else None
 
 
-def take_back(url: str, folder: str | None) -> None:
+def take_back(url: str, folder: str | None, as_of: str) -> None:
     """Take the last delivery back out of core, or the folder's files, where those are the last delivery."""
     with psycopg.connect(url) as connection:
         connection.add_notice_handler(lambda notice: print(notice.message_primary, file=sys.stderr))
         connection.execute((HERE / "shadow.sql").read_bytes())
         if folder is None:
             connection.execute("INSERT INTO diff.delivery (run_no) SELECT diff.take_back_the_last()")
-        elif (delivered := last_run(connection, folder)) is not None:
+        elif (delivered := last_run(connection, folder, as_of)) is not None:
             connection.execute("SELECT diff.take_back(%s)", [delivered])
 
 
@@ -121,7 +125,7 @@ def main() -> None:
     migrate.migrate(url)
     try:
         if part in {"take back", "once"}:
-            take_back(url, folder)
+            take_back(url, folder, asked["as_of"])
         if part in {"once", "all"}:
             begin(url, asked["as_of"])
         if part == "twice":

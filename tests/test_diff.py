@@ -227,7 +227,8 @@ def test_files_that_core_holds_already_are_taken_back_too(project: Path, live: s
     """Who names the files of the last delivery with DATA sees what is seen without it."""
     edit(project, "sql/staging/orders.sql", "WHEN price < 0\n", "WHEN price >= 100 OR price < 0\n")
     dear, all_orders = fetch(live, "SELECT count(*) FILTER (WHERE price >= 100), count(*) FROM core.orders")[0]
-    code, report, said = diff(project, live, DATA="data", AS_OF=AS_OF)
+    shutil.copytree(project / "data", project / "deliveries" / AS_OF)
+    code, report, said = diff(project, live, DATA="deliveries/{as_of}", AS_OF=AS_OF)
     assert (code, said) == (0, "")
     assert row(report, "core.orders")[:4] == [f"{all_orders:,}", f"{all_orders - dear:,}", str(dear), "0"]
 
