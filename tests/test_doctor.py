@@ -171,7 +171,9 @@ def test_somebody_else_who_holds_a_table(warehouse: str, cluster: server.Server)
     """What other logins do is hidden from the pipeline's; that they hold something is not."""
     run_pipeline(warehouse, ROOT / "data", "2026-01-31", "night")
     with psycopg.connect(database_url(cluster, "ltv_test", admin=True)) as sleeper:
+        sleeper.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
         sleeper.execute("SELECT FROM marts.customer_ltv")
+        sleeper.execute("ANALYZE core.orders")
         assert doctor(warehouse)[1]["locks"].startswith("ok "), "a run does not wait for who reads the mart"
         sleeper.execute("SELECT FROM staging.orders")
         code, lines = doctor(warehouse)

@@ -67,16 +67,18 @@ sleeper AS (
                     'raw', 'staging', 'core', 'intermediate', 'marts', 'audit'
                 )
             )
-            -- What a night does not make anew somebody may read at length. What has no user is a vacuum: it gives way.
+            -- What a night does not make anew somebody may read, analyze or vacuum at length; what a serializable
+            -- transaction has read is no lock that anybody waits for. What has no user is a vacuum: it gives way.
             OR (
                 activity.state IS NULL
                 AND activity.usesysid IS NOT NULL
                 AND locks.granted
+                AND locks.mode <> 'SIReadLock'
                 AND (
                     tables.relnamespace::regnamespace::text IN ('raw', 'staging', 'intermediate')
                     OR (
                         tables.relnamespace::regnamespace::text IN ('core', 'marts', 'audit')
-                        AND locks.mode <> 'AccessShareLock'
+                        AND locks.mode NOT IN ('AccessShareLock', 'ShareUpdateExclusiveLock')
                     )
                 )
             )
