@@ -121,7 +121,7 @@ def test_a_login_that_does_not_own_the_database(cluster: server.Server) -> None:
     )
 
 
-@pytest.mark.parametrize("table", ["staging.orders", "audit.deployments"])
+@pytest.mark.parametrize("table", ["staging.orders", "audit.deployments", "audit.runs"])
 def test_a_table_of_somebody_else(table: str, warehouse: str, cluster: server.Server) -> None:
     run_pipeline(warehouse, ROOT / "data", "2026-01-31", "night")
     with psycopg.connect(database_url(cluster, "ltv_test", admin=True), autocommit=True) as connection:

@@ -37,7 +37,8 @@ not_ours AS (
                 'raw', 'staging', 'core', 'intermediate', 'marts', 'audit', 'forecast'
             )
             AND NOT pg_has_role(pg_class.relowner, 'USAGE')
-        ORDER BY pg_class.oid
+        -- First what the doctor itself goes on to read.
+        ORDER BY (pg_class.relnamespace = to_regnamespace('audit')) DESC, pg_class.oid
         LIMIT 3
     ) AS theirs
 ),
