@@ -147,6 +147,7 @@ def test_a_stricter_rule_is_seen_before_it_goes_live(project: Path, live: str, d
     largest = section(report, "Largest changes of ltv")
     assert re.search(r"^\| \d+ .*total_amount \d.* → ", largest, re.MULTILINE)
     assert len(re.findall(r"^\| \d", largest, re.MULTILINE)) <= 20
+    assert all(cell.isdigit() for cell in row(section(report, "Forecast"), "repeat_customers"))
     files = section(report, "Files")
     cells = row(files, "core.customer_activity")
     assert all(int(cell.replace(",", "")) > 0 for cell in cells[2:])

@@ -49,7 +49,7 @@ figures AS (
         named.place,
         named.name,
         CASE jsonb_typeof(fits.fit -> named.name)
-            WHEN 'number' THEN round((fits.fit ->> named.name)::numeric, 4)::text
+            WHEN 'number' THEN trim_scale(round((fits.fit ->> named.name)::numeric, 4))::text
             ELSE fits.fit ->> named.name
         END AS figure
     FROM fits
