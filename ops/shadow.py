@@ -42,13 +42,13 @@ def last_run(connection: psycopg.Connection, folder: str, as_of: str) -> int | N
     folder = folder.replace("{as_of}", day)
     sources = connection.execute("SELECT source FROM audit.sources").fetchall()
     paths = [path for (source,) in sources for path in find_files(folder, source)]
-    last = "SELECT run_no, bytes, sha256 FROM audit.loads WHERE run_no = (SELECT max(run_no) FROM audit.loads)"
-    loads = connection.execute(last).fetchall()
-    if sorted(int(state_of(path).get("size") or 0) for path in paths) != sorted(size for _, size, _ in loads):
-        return None
-    digests = sorted(digest for *_, digest in loads)
-    # Who has had it loaded again has taken its digests away.
-    return loads[0][0] if "" in digests or digests == sorted(map(sha256_of, paths)) else None
+    sizes = [state_of(path).get("size") for path in paths]
+    asked = "SELECT diff.run_of(%s::bigint[], %s::text[])"
+    run_no: int | None
+    (run_no,) = connection.execute(asked, [sizes, None]).fetchone() or (None,)
+    if run_no is not None:
+        (run_no,) = connection.execute(asked, [sizes, [sha256_of(path) for path in paths]]).fetchone() or (None,)
+    return run_no
 
 
 def take_back(url: str, folder: str | None, as_of: str) -> None:

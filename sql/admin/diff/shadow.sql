@@ -104,6 +104,26 @@ AS $$
     FROM delivered
 $$;
 
+-- The run of the last delivery, where that was these files: by their sizes alone, or by their sha256 too, as
+-- audit.same_delivery is asked. Who has had it loaded again has taken its digests away.
+CREATE FUNCTION diff.run_of(bytes bigint[], sha256 text[]) RETURNS integer
+LANGUAGE sql STABLE
+AS $$
+    SELECT loads.run_no
+    FROM audit.loads
+    WHERE loads.run_no = (SELECT max(latest.run_no) FROM audit.loads AS latest)
+    GROUP BY loads.run_no
+    HAVING
+        array_agg(loads.bytes ORDER BY loads.bytes)
+        = (SELECT array_agg(sizes.bytes ORDER BY sizes.bytes) FROM unnest(run_of.bytes) AS sizes (bytes))
+        AND (
+            run_of.sha256 IS NULL
+            OR bool_or(loads.sha256 = '')
+            OR array_agg(loads.sha256 ORDER BY loads.sha256)
+            = (SELECT array_agg(digests.sha256 ORDER BY digests.sha256) FROM unnest(run_of.sha256) AS digests (sha256))
+        )
+$$;
+
 -- Take a run's delivery back out of core, where it was the last one. Where the same files were loaded before, that run
 -- has changed nothing: those before it are taken back too. What cannot be taken back stays.
 CREATE FUNCTION diff.take_back(delivered integer) RETURNS void

@@ -1,54 +1,52 @@
 -- Checks: those whose verdict changes.
-WITH edited AS (
+WITH verdicts AS (
     SELECT
+        'base' AS side,
         check_results.claim,
         check_results.verdict,
-        check_results.said
-    FROM edited.audit__check_results AS check_results
-    WHERE check_results.run_no = (SELECT audit.run_no())
+        check_results.said,
+        check_results.checked_at
+    FROM audit.check_results
     UNION ALL
     SELECT
+        'edited' AS side,
         check_results.claim,
         check_results.verdict,
-        check_results.said
-    FROM edited.forecast__check_results AS check_results
-    -- One of the same day that the warehouse has judged is none of this run's.
-    WHERE
+        check_results.said,
         check_results.checked_at
-        >= (SELECT runs.started_at FROM audit.runs WHERE runs.run_no = (SELECT audit.run_no()))
-),
-
-verdicts AS (
+    FROM edited.audit__check_results AS check_results
+    UNION ALL
     SELECT
-        base.verdict AS base_verdict,
-        edited.verdict AS edited_verdict,
-        coalesce(base.claim, edited.claim) AS claim,
-        coalesce(edited.said, base.said) AS said
-    FROM (
-        SELECT
-            check_results.claim,
-            check_results.verdict,
-            check_results.said
-        FROM audit.check_results
-        WHERE check_results.run_no = (SELECT audit.run_no())
-        UNION ALL
-        SELECT
-            check_results.claim,
-            check_results.verdict,
-            check_results.said
-        FROM forecast.check_results
-        WHERE
-            check_results.checked_at
-            >= (SELECT runs.started_at FROM audit.runs WHERE runs.run_no = (SELECT audit.run_no()))
-    ) AS base
-    FULL JOIN edited ON base.claim = edited.claim
+        'base' AS side,
+        check_results.claim,
+        check_results.verdict,
+        check_results.said,
+        check_results.checked_at
+    FROM forecast.check_results
+    UNION ALL
+    SELECT
+        'edited' AS side,
+        check_results.claim,
+        check_results.verdict,
+        check_results.said,
+        check_results.checked_at
+    FROM edited.forecast__check_results AS check_results
 )
 
 SELECT
     verdicts.claim,
-    verdicts.base_verdict,
-    verdicts.edited_verdict,
-    verdicts.said
+    max(verdicts.verdict) FILTER (WHERE verdicts.side = 'base') AS base_verdict,
+    max(verdicts.verdict) FILTER (WHERE verdicts.side = 'edited') AS edited_verdict,
+    coalesce(
+        max(verdicts.said) FILTER (WHERE verdicts.side = 'edited'),
+        max(verdicts.said) FILTER (WHERE verdicts.side = 'base')
+    ) AS said
 FROM verdicts
-WHERE verdicts.base_verdict IS DISTINCT FROM verdicts.edited_verdict
+-- Those of before are of the warehouse's own runs and forecasts, of the same day maybe.
+WHERE
+    verdicts.checked_at >= (SELECT runs.started_at FROM audit.runs WHERE runs.run_no = (SELECT audit.run_no()))
+GROUP BY verdicts.claim
+HAVING
+    max(verdicts.verdict) FILTER (WHERE verdicts.side = 'base')
+    IS DISTINCT FROM max(verdicts.verdict) FILTER (WHERE verdicts.side = 'edited')
 ORDER BY verdicts.claim;
